@@ -1,0 +1,1 @@
+"""One call = one session: switchboard, engine, brain, voice, store and events."""

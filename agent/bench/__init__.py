@@ -1,0 +1,1 @@
+"""Benchmarks. Imported by nobody but the command line."""

@@ -1,0 +1,176 @@
+"""The configuration: one frozen tree. ``agent.config_load`` fills it from TOML, environment and flags.
+
+Each field's docstring is its line in ``docs/reference/configuration.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.scheduler.floor.profile import FloorProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipConfig:
+    host: str = "0.0.0.0"  # a phone on the same network must reach it
+    """Address to listen on (UDP)."""
+    port: int = 5060
+    """Port to listen on; 0 picks a free one."""
+    advertised_address: str = ""
+    """Address that peers are told in Via, Contact and SDP; empty: the address that faces the peer."""
+    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+    """Networks that may signal to us. Anything else is dropped in silence. Public trunks must be named."""
+    transfer_targets: tuple[str, ...] = ("sip:",)
+    """Prefixes of targets that a call may be transferred to."""
+    session_expires_s: int = 1800
+    """Longest session refresh interval that we answer with (RFC 4028)."""
+    max_half_open: int = 200
+    """INVITEs in progress; above it new ones get 503."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaConfig:
+    port_min: int = 20000
+    """First RTP port (even)."""
+    port_max: int = 29998
+    """Last RTP port."""
+    phases: int = 4
+    """Sub-ticks over which legs are spread."""
+    playout_min_ms: int = 20
+    playout_start_ms: int = 40
+    playout_max_ms: int = 100
+    first_packet_timeout_s: float = 30.0
+    silence_timeout_s: float = 15.0
+    """No packet for that long while not held ends the call."""
+    port_rest_s: float = 5.0
+    """A closed port rests until no packet came for that long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConfig:
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 picks a free one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    model: str = "parts"
+    """``parts`` (default ears), or a fake: ``echo talker silent marker``."""
+    workers: int = 1
+    spare: int = 1
+    """Warm workers without calls, ready to take over."""
+    rows: int = 256
+    """Most rows of a worker; admission offers what the measured step time allows."""
+    step_budget: float = 0.6
+    """Share of a step that its p99 may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarsConfig:
+    recogniser: str = "pocketsphinx"
+    """``pocketsphinx`` (synthetic callers; hardly any human on a phone), ``sherpa`` or ``none`` (keys only)."""
+    recogniser_processes: int = 1
+    sherpa_model: str = ""
+    """Folder of a streaming sherpa-onnx model that you supply."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceConfig:
+    engine: str = "auto"
+    """``auto``: flite where ``libflite1`` is present (exact word times), else ``pico``; or ``flite pico marker``."""
+    name: str = ""
+    """Voice of the engine (flite ``rms slt awb kal``; pico ``en-US en-GB``); empty: its best on a phone."""
+    processes: int = 1
+    cache_phrases: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    name: str = "parcel"
+    brain: str = "flow"
+    """``flow`` (a dialogue file) or ``chatter`` (answers every turn with a sentence: for load tests)."""
+    dialogue: str = ""
+    """Path of the dialogue; empty: the shipped parcel line."""
+    disclosure: str = ""
+    """Said first, never cut; empty: the dialogue's own."""
+    max_duration_s: int = 3600
+    decision_url: str = ""
+    """Where ``call.incoming`` is asked; empty: every call is accepted."""
+    tool_url: str = ""
+    """Where ``tool.call`` is asked."""
+    on_decision_failure: str = "accept"
+    """``accept``, ``reject`` or ``busy`` when ``call.incoming`` gives no usable answer in time."""
+    decision_budget_s: float = 1.5
+    tool_budget_s: float = 8.0
+    floor: FloorProfile = field(default_factory=FloorProfile)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    url: str = "sqlite:var/crosstalk.db"
+    """``sqlite:PATH`` or ``redis://host:port/db``."""
+    lease_s: float = 10.0
+    spill: str = "var/spill.jsonl"
+    """Journal for what happens while the store is away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEndpoint:
+    name: str
+    url: str
+    secret: str
+    """``whsec_…``; never shown."""
+    events: tuple[str, ...] = ("*",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhooksConfig:
+    secret: str = ""
+    """Signs ``call.incoming`` and ``tool.call``; ``whsec_…``; never shown."""
+    endpoints: tuple[WebhookEndpoint, ...] = ()
+    allow_http: bool = False
+    allow_networks: tuple[str, ...] = ()
+    """Private networks that webhooks may reach (the SSRF guard refuses them otherwise)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingConfig:
+    enabled: bool = False
+    folder: str = "var/recordings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    format: str = "auto"
+    """``auto`` (human in a terminal, JSON otherwise), ``json`` or ``human``."""
+    level: str = "info"
+    mask_numbers: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceConfig:
+    gateway: str = "gw1"
+    """Name of this gateway: the owner of its calls. Unique in a cluster."""
+    run_folder: str = ""
+    """Folder of the sockets; empty: a private temporary folder."""
+    drain_s: float = 60.0
+    """How long running calls may go on after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole configuration."""
+
+    sip: SipConfig = field(default_factory=SipConfig)
+    media: MediaConfig = field(default_factory=MediaConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    ears: EarsConfig = field(default_factory=EarsConfig)
+    voice: VoiceConfig = field(default_factory=VoiceConfig)
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    webhooks: WebhooksConfig = field(default_factory=WebhooksConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)

@@ -1,0 +1,1 @@
+"""Names of events, the outbox and signed webhooks."""

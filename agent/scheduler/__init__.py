@@ -1,0 +1,1 @@
+"""The engine's pure core: rows, floor, speech buffers, plan / step / commit."""

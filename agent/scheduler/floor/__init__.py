@@ -1,0 +1,1 @@
+"""Who may speak: a pure table, its inputs and its timers."""

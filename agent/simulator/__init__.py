@@ -1,0 +1,1 @@
+"""The simulated caller: dials by real SIP and RTP and follows a script."""

@@ -1,0 +1,1 @@
+"""State of calls: one interface, SQLite and Redis behind it."""

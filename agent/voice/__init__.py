@@ -1,0 +1,1 @@
+"""Voices: text in, 8 kHz audio with word times out, each in a process of its own."""

@@ -1,0 +1,66 @@
+"""Voice: streaming text to speech with word times."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordSpan:
+    """One word of an utterance and where its audio lies, in 8 kHz samples from the utterance's start."""
+
+    text: str
+    start: int
+    end: int
+    """First sample after the word."""
+    clause: int = 0
+    """Index of the clause that the word belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """A piece of an utterance: audio, and the words whose audio *begins* in this or a later chunk of the clause."""
+
+    pcm: NDArray[np.int16]
+    """8 kHz mono."""
+    words: tuple[WordSpan, ...]
+    """All words of a clause come with its first chunk; ``start`` and ``end`` count from the utterance's start."""
+    last: bool
+    """Nothing follows in this utterance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceInfo:
+    """Which voice is live."""
+
+    name: str
+    """``flite:rms``, ``pico:en-US``, ``marker``."""
+    exact_word_times: bool
+    why: str
+    """Why this one was chosen, for start-up output and ``/healthz``."""
+
+
+class Voice(Protocol):
+    """One voice for all calls. ``speak`` is cancellable: closing the iterator stops the synthesis."""
+
+    @property
+    def info(self) -> VoiceInfo: ...
+
+    async def start(self) -> None:
+        """Start the process and warm it up. Raises ``VoiceFailed``."""
+        ...
+
+    def speak(self, text: str) -> AsyncIterator[SpeechChunk]:
+        """Speak ``text`` clause by clause. Cached phrases come at once, whole."""
+        ...
+
+    async def preload(self, phrases: list[str]) -> None:
+        """Render phrases into the cache ahead of time (greetings, fixed prompts)."""
+        ...
+
+    async def stop(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Pure numpy signal code, rows first."""
