@@ -1,0 +1,147 @@
+"""Import rules, cycles and habits that a test can hold (docs/explanation/design.md, "Layers")."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+IO_MODULES = {"asyncio", "socket", "ssl", "threading", "time", "random", "structlog", "selectors", "subprocess"}
+
+FORBIDDEN: dict[str, set[str]] = {
+    "telephony.audio": IO_MODULES | {"aiortc", "os"},
+    "telephony.rtp": IO_MODULES | {"aiortc", "os"},
+    "telephony.sdp": IO_MODULES | {"aiortc", "os"},
+    "telephony.sip": IO_MODULES | {"aiortc", "os"},
+    "telephony.link": IO_MODULES,
+    "telephony": {"agent", "torch", "redis"},
+    "agent.lifecycle": IO_MODULES | {"torch", "redis", "os"},
+    "agent.expectation": IO_MODULES | {"torch", "redis", "os"},
+    "agent.scheduler": IO_MODULES | {"torch", "redis", "os", "telephony.sip", "telephony.net", "agent.pool.client"},
+    "agent.brain": IO_MODULES | {"torch", "redis", "telephony"},
+    "agent.model": {"asyncio", "agent.session", "agent.store", "redis"},
+    "agent.session": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
+    "agent.switchboard": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
+}
+"""Module prefix to what it must not import (prefixes)."""
+
+COMPOSERS = {"agent.cli", "agent.app", "agent.front", "agent.commands"}
+"""The modules that pick adapters and may import benches and the simulator."""
+
+
+def modules() -> Iterator[tuple[str, Path, ast.Module]]:
+    for package in ("telephony", "agent"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            yield name, path, ast.parse(path.read_text())
+
+
+MODULES = list(modules())
+
+
+def imports(tree: ast.Module, *, top_level_only: bool = False) -> Iterator[str]:
+    nodes = _module_level(tree) if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_level(tree: ast.Module) -> Iterator[ast.AST]:
+    for node in tree.body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield node
+
+
+def under(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize("prefix", sorted(FORBIDDEN))
+def test_layer_imports_nothing_above_it(prefix: str) -> None:
+    broken = [
+        f"{name} imports {target}"
+        for name, _, tree in MODULES
+        if under(name, prefix)
+        for target in imports(tree)
+        for banned in FORBIDDEN[prefix]
+        if under(target, banned)
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_nobody_imports_the_benches_or_the_simulator() -> None:
+    broken = [
+        f"{name} imports {target}"
+        for name, _, tree in MODULES
+        if not any(under(name, owner) for owner in ("agent.bench", "agent.simulator", *COMPOSERS))
+        for target in imports(tree)
+        if under(target, "agent.bench") or under(target, "agent.simulator")
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_there_is_no_import_cycle() -> None:
+    names = {name for name, _, _ in MODULES}
+    edges = {
+        name: {
+            found
+            for target in imports(tree, top_level_only=True)
+            for found in (target, target.rpartition(".")[0])
+            if found in names and found != name
+        }
+        for name, _, tree in MODULES
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for target in sorted(edges[name]):
+                visit(target, (*path, name))
+            done.add(name)
+
+    for name in sorted(names):
+        visit(name, ())
+
+
+def test_only_the_command_line_prints() -> None:
+    """``console.print`` of rich writes where its owner said; only the bare builtin is banned."""
+    broken = [
+        f"{name}:{node.lineno}"
+        for name, _, tree in MODULES
+        if name != "agent.cli"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not broken, broken
+
+
+def test_only_the_loader_reads_the_environment() -> None:
+    broken = [
+        f"{name}:{node.lineno}"
+        for name, _, tree in MODULES
+        if name != "agent.config_load"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    ]
+    assert not broken, broken
+
+
+def test_heavy_packages_stay_out_of_the_command_line() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, agent.cli; "
+        "bad = {'torch', 'aiortc', 'redis', 'onnxruntime', 'pocketsphinx', 'twilio'} & set(sys.modules); "
+        "sys.exit(', '.join(sorted(bad)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,34 @@
+"""The lifecycle table: every state is reached, every state can end, ending happens once."""
+
+from __future__ import annotations
+
+from agent.lifecycle import TABLE, LifeAction, LifeInput, step
+from agent.store.interface import CallState
+
+
+def test_every_state_is_reached_from_offered() -> None:
+    reached, todo = {CallState.OFFERED}, [CallState.OFFERED]
+    while todo:
+        state = todo.pop()
+        for (before, _), (after, _) in TABLE.items():
+            if before is state and after not in reached:
+                reached.add(after)
+                todo.append(after)
+    assert reached == set(CallState)
+
+
+def test_every_live_state_ends_when_the_leg_ends_or_we_fail() -> None:
+    for state in CallState:
+        if state is not CallState.ENDED:
+            assert step(state, LifeInput.LEG_ENDED)[0] is CallState.ENDED
+            assert step(state, LifeInput.FAILED)[0] is CallState.ENDED
+
+
+def test_finish_stands_exactly_on_the_rows_that_end() -> None:
+    for (_, _), (after, actions) in TABLE.items():
+        assert (LifeAction.FINISH in actions) == (after is CallState.ENDED)
+
+
+def test_nothing_happens_after_the_end() -> None:
+    for happened in LifeInput:
+        assert step(CallState.ENDED, happened) == (CallState.ENDED, ())
