@@ -147,6 +147,16 @@ class SeatRefused(SeatMessage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SeatClosed(SeatMessage):
+    """The row is free again; nothing follows for this seat."""
+
+    reason: str
+    """``closed`` (as asked) or ``failed`` (the row was evicted because its own code raised)."""
+    recording_truncated: bool = False
+    """Parts of the recording are missing: the recorder could not keep up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeatEvent(SeatMessage):
     """Base of what happens on a seat."""
 
@@ -267,8 +277,9 @@ _TYPES: dict[str, type[Message]] = {
     cls.__name__: cls
     for cls in (
         OpenSeat, CloseSeat, Expecting, BeginUtterance, UtteranceAudio, DropUtterance, KeyPressed, SetHold, Drain,
-        WorkerHello, WorkerStats, SeatOpened, SeatRefused, TurnStarted, TurnWords, TurnPaused, TurnContinued,
-        TurnEnded, TurnReopened, UtteranceStarted, UtteranceEnded, FloorMoved, OverlapEnded, CallerSilent, AgentText,
+        WorkerHello, WorkerStats, SeatOpened, SeatRefused, SeatClosed, TurnStarted, TurnWords, TurnPaused,
+        TurnContinued, TurnEnded, TurnReopened, UtteranceStarted, UtteranceEnded, FloorMoved, OverlapEnded,
+        CallerSilent, AgentText,
     )
 }  # fmt: skip
 
