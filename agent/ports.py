@@ -1,0 +1,96 @@
+"""What a session needs of the world, as protocols: adapters live elsewhere and are picked by the front."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from agent.events.names import LogEvent
+from agent.pool.messages import SeatEvent, SeatMessage
+from telephony.events import LegInfo, MediaQuality
+from telephony.plane import SeatAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Answer to ``call.incoming``."""
+
+    action: str = "accept"
+    """``accept``, ``reject`` or ``busy``."""
+    agent: str = ""
+    variables: dict[str, Any] = field(default_factory=dict)
+    record: bool | None = None
+    fallback: bool = False
+    """No usable answer came: this is the configured fallback."""
+
+
+class Decisions(Protocol):
+    """The customer's server."""
+
+    async def incoming(self, call_id: str, leg: LegInfo) -> Decision:
+        """Ask what to do with a call. Never raises; falls back as configured."""
+        ...
+
+    async def tool(self, call_id: str, name: str, arguments: dict[str, Any], request_id: str) -> Any:
+        """A tool's result. Raises ``ToolFailed``."""
+        ...
+
+
+class SeatLease(Protocol):
+    """A claimed row of a worker."""
+
+    @property
+    def row(self) -> int: ...
+
+    @property
+    def address(self) -> SeatAddress: ...
+
+    def send(self, message: SeatMessage) -> None: ...
+
+    def events(self) -> AsyncIterator[SeatEvent]:
+        """Events in order. Raises ``SeatLost`` when the worker dies."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Pool(Protocol):
+    """Where seats come from."""
+
+    @property
+    def transfer_targets(self) -> tuple[str, ...]: ...
+
+    async def open_seat(self, call_id: str, profile: dict[str, Any], record: str) -> SeatLease:
+        """Raises ``AdmissionRefused``."""
+        ...
+
+    async def reseat(self, call_id: str, profile: dict[str, Any], record: str) -> SeatLease:
+        """As ``open_seat``, for a call whose worker died: waits for a worker and may use the reserve."""
+        ...
+
+
+class Measures(Protocol):
+    """Counters and histograms that a session feeds."""
+
+    def answered(self, setup_s: float) -> None: ...
+
+    def ended(self, result: str, reason: str, duration_s: float) -> None: ...
+
+    def turn(self, end: str) -> None: ...
+
+    def interrupted(self) -> None: ...
+
+    def responded(self, latency_s: float) -> None: ...
+
+    def tool(self, ok: bool, took_s: float) -> None: ...
+
+    def quality(self, quality: MediaQuality) -> None: ...
+
+
+class Log(Protocol):
+    """A bound logger that takes names of the list only."""
+
+    def __call__(self, event: LogEvent, **fields: Any) -> None: ...
+
+    def bind(self, **fields: Any) -> Log: ...

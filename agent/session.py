@@ -1,0 +1,580 @@
+"""One call, from offer to end: a task group, a lifecycle table, one inbox.
+
+Everything that happens to the call (its leg, its seat, its tools, orders from outside) comes into one inbox and is
+handled in order by one loop. What the loop decides goes to the leg, the seat, the dialogue and the scribe. The call
+ends in one place, with one result and one reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.brain.protocol import Brain, CallFacts, Say, Tool, ToolResult
+from agent.config import AgentConfig, RecordingConfig
+from agent.dialogue import Dialogue, Fact, Interrupted, Responded, Spoke, Turned
+from agent.errors import AdmissionRefused, SeatLost, ToolFailed
+from agent.events.names import RESULT_OF, EndReason, LogEvent, WebhookEvent
+from agent.lifecycle import LifeAction, LifeInput, step
+from agent.mouth import Mouth
+from agent.pool.messages import SeatEvent, SetHold
+from agent.ports import Decision, Decisions, Log, Measures, Pool, SeatLease
+from agent.scribe import Scribe
+from agent.store.interface import CallRecord, CallState, Event
+from agent.voice.protocol import Voice
+from telephony.clock import Clock
+from telephony.errors import TelephonyError
+from telephony.events import (
+    DtmfReceived,
+    LegAnswered,
+    LegEnded,
+    LegEvent,
+    LegHeld,
+    LegResumed,
+    MediaQuality,
+    MediaTimeout,
+    TransferNotified,
+    TransferOutcome,
+)
+from telephony.plane import Leg
+
+INBOX_LIMIT = 1000
+FILLER_AFTER_S = 0.7
+PLAY_OUT_S = 10.0
+TRANSFER_S = 30.0
+RESEAT_S = 10.0
+"""How long a call whose worker died waits for another seat."""
+MOST_SEAT_LOSSES = 2
+"""A call that was on board of that many dead workers may be what kills them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What all sessions share."""
+
+    pool: Pool
+    voice: Voice
+    brain: Brain
+    decisions: Decisions
+    new_scribe: Callable[[], Scribe]
+    measures: Measures
+    log: Log
+    agent: AgentConfig
+    recording: RecordingConfig
+    gateway: str
+    clock: Clock
+    wall: Callable[[], float]
+    """Aware-UTC epoch seconds, for records and events."""
+
+
+@dataclass(frozen=True, slots=True)
+class _SeatGone:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """From outside or a timer: ``hangup`` with its reason, ``time_up``, ``played_out``."""
+
+    what: LifeInput
+    reason: EndReason
+
+
+_Inbox = LegEvent | SeatEvent | ToolResult | _SeatGone | _Order
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Numbers of the call for its record and canonical log line."""
+
+    turns: int = 0
+    interruptions: int = 0
+    latencies_ms: list[float] = field(default_factory=list)
+    reseated: int = 0
+    late_news: int = 0
+    quality: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        ordered = sorted(self.latencies_ms)
+        return {
+            "turns": self.turns,
+            "interruptions": self.interruptions,
+            "response_p50_ms": round(ordered[len(ordered) // 2]) if ordered else None,
+            "response_p95_ms": round(ordered[int(len(ordered) * 0.95)]) if ordered else None,
+            "reseated": self.reseated,
+            "media": self.quality,
+        }
+
+
+class Session:
+    """Runs one offered leg to its end."""
+
+    def __init__(self, leg: Leg, services: Services) -> None:
+        self.call_id = leg.info.leg_id
+        self.state = CallState.OFFERED
+        self._leg = leg
+        self._services = services
+        self._clock = services.clock
+        self._scribe = services.new_scribe()
+        self._inbox: asyncio.Queue[_Inbox] = asyncio.Queue(INBOX_LIMIT)
+        self._reason = EndReason.INTERNAL_ERROR
+        self._refusal: tuple[int, str, int | None] = (503, "Service Unavailable", None)
+        self._seat: SeatLease | None = None
+        self._dialogue: Dialogue | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._opened_at = self._clock.now()
+        self._answered_at: float | None = None
+        self._media_base_ms = 0
+        self._disclosed = False
+        self._recording = ""
+        self._tally = _Tally()
+        self._log = services.log.bind(call_id=self.call_id)
+
+    # --- from outside ---
+
+    def order_hangup(self, reason: EndReason) -> None:
+        """End the call from outside (operator, drain)."""
+        self._put(_Order(LifeInput.HANGUP_ASKED, reason))
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Run the call to its end. Raises nothing but cancellation."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._start(self._scribe.run())
+                self._start(self._read_leg())
+                await self._set_up()
+                while self.state is not CallState.ENDED:
+                    await self._handle(await self._inbox.get())
+                for task in self._background:
+                    task.cancel()
+        except* Exception as group_error:
+            self._reason = EndReason.INTERNAL_ERROR
+            self._log(LogEvent.CALL_FAILED, error=repr(group_error.exceptions[0]))
+        finally:
+            await self._finish()
+
+    async def _set_up(self) -> None:
+        info = self._leg.info
+        await self._scribe.create(
+            CallRecord(
+                call_id=self.call_id,
+                tenant="default",
+                agent=self._services.agent.name,
+                transport=info.transport,
+                direction=info.direction.value,
+                from_uri=info.from_uri,
+                to_uri=info.to_uri,
+                state=CallState.OFFERED,
+                owner=self._services.gateway,
+                fence=0,
+                created_at=self._services.wall(),
+            )
+        )
+        self._log(LogEvent.CALL_OFFERED, from_uri=info.from_uri, to_uri=info.to_uri, transport=info.transport)
+        decision = await self._while_leg_lives(self._services.decisions.incoming(self.call_id, info))
+        if decision is None:
+            return
+        if decision.action != "accept":
+            self._refuse(EndReason.REFUSED_BY_POLICY, *_REFUSALS[decision.action])
+            return
+        try:
+            seat = await self._services.pool.open_seat(self.call_id, self._floor_profile(), self._record_path(decision))
+        except AdmissionRefused as refused:
+            self._refuse(EndReason.NO_CAPACITY, 503, refused.reason, refused.retry_after_s)
+            return
+        self._take_seat(seat)
+        self._dialogue = self._new_dialogue(decision)
+        self._move(LifeInput.ADMITTED)
+        await self._act_start_media()
+
+    async def _while_leg_lives(self, asking: Awaitable[Decision]) -> Decision | None:
+        """The decision, or ``None`` if the caller gave up before it came."""
+        assert self._group is not None
+        decided = self._group.create_task(_awaited(asking))
+        gone = self._group.create_task(self._inbox.get())
+        tasks: set[asyncio.Task[Any]] = {decided, gone}
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if gone in done:
+            happened = gone.result()
+            if isinstance(happened, LegEnded):
+                decided.cancel()
+                await self._handle(happened)
+                return None
+            self._put(happened)
+        gone.cancel()
+        return await decided
+
+    async def _act_start_media(self) -> None:
+        assert self._seat is not None
+        try:
+            await self._leg.answer(self._seat.address)
+        except TelephonyError as error:
+            self._end(LifeInput.FAILED, EndReason.NOT_ACCEPTABLE)
+            self._log(LogEvent.CALL_FAILED, error=str(error))
+
+    async def _handle(self, item: _Inbox) -> None:
+        match item:
+            case LegEvent():
+                await self._on_leg(item)
+            case SeatEvent():
+                if self._dialogue is not None and self.state is not CallState.HELD:
+                    self._dialogue.on_seat_event(item)
+            case ToolResult():
+                if self._dialogue is not None:
+                    self._dialogue.tool_result(item)
+            case _SeatGone():
+                await self._reseat()
+            case _Order():
+                self._end(item.what, item.reason)
+
+    async def _on_leg(self, event: LegEvent) -> None:
+        match event:
+            case LegAnswered():
+                self._answered()
+            case LegHeld():
+                self._move(LifeInput.HELD)
+            case LegResumed():
+                self._move(LifeInput.RESUMED)
+            case DtmfReceived():
+                self._scribe.event(WebhookEvent.CALL_DTMF, digit=event.digit)
+                self.note("dtmf", at=None, digit=event.digit)
+                if self._dialogue is not None:
+                    self._dialogue.key(event.digit)
+            case MediaTimeout():
+                reason = EndReason.NO_MEDIA if event.silent_s > 20 else EndReason.MEDIA_TIMEOUT
+                self._log(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
+                self._end(LifeInput.MEDIA_LOST, reason)
+            case MediaQuality():
+                self._quality(event)
+            case TransferNotified():
+                self._transfer_news(event)
+            case LegEnded():
+                self._end(LifeInput.LEG_ENDED, _reason_of(event, self.state))
+            case _:
+                pass
+
+    def _answered(self) -> None:
+        if self.state is not CallState.RINGING:
+            return
+        self._answered_at = self._clock.now()
+        self._services.measures.answered(self._clock.now() - self._opened_at)
+        self._move(LifeInput.ANSWERED)
+        info = self._leg.info
+        self._scribe.update(
+            {"state": CallState.ACTIVE.value, "answered_at": self._services.wall()},
+            Event(
+                name=WebhookEvent.CALL_STARTED,
+                at=self._services.wall(),
+                data={"from": info.from_uri, "to": info.to_uri, "agent": self._services.agent.name},
+            ),
+        )
+        self._log(LogEvent.CALL_ANSWERED, row=self._seat.row if self._seat else None)
+        self._start(self._time_limit())
+
+    # --- lifecycle ---
+
+    def _move(self, happened: LifeInput) -> None:
+        after, actions = step(self.state, happened)
+        if after is self.state and not actions:
+            self._tally.late_news += 1
+            return
+        self.state = after
+        if after is not CallState.ENDED and happened is not LifeInput.ANSWERED:
+            self._scribe.update({"state": after.value})
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: LifeAction) -> None:
+        match action:
+            case LifeAction.START_DIALOGUE:
+                if self._dialogue is not None:
+                    self._dialogue.open()
+            case LifeAction.HOLD_ROW | LifeAction.RESUME_ROW:
+                if self._seat is not None:
+                    self._seat.send(SetHold(call_id=self.call_id, held=action is LifeAction.HOLD_ROW))
+            case LifeAction.TELL_BRAIN_FAILED:
+                pass  # told with its status in _transfer_news
+            case LifeAction.PLAY_OUT:
+                self._start(self._play_out())
+            case _:
+                pass  # media, refusal, hang-up and the end are carried out where they can be awaited
+
+    def _end(self, happened: LifeInput, reason: EndReason) -> None:
+        if step(self.state, happened) != (self.state, ()):
+            if self.state is not CallState.DRAINING or happened is not LifeInput.DRAINED:
+                self._reason = reason
+            self._move(happened)
+
+    def _refuse(self, reason: EndReason, status: int, text: str, retry_after_s: int | None = None) -> None:
+        self._refusal = (status, text, retry_after_s)
+        self._log(LogEvent.CALL_REFUSED, reason=reason.value, status=status, why=text)
+        self._end(LifeInput.REFUSED, reason)
+
+    async def _finish(self) -> None:
+        """The one place where a call ends."""
+        was_answered = self._answered_at is not None
+        if self._seat is None and not was_answered:
+            status, text, retry_after_s = self._refusal
+            with contextlib.suppress(TelephonyError):
+                await self._leg.refuse(status, text, retry_after_s=retry_after_s)
+        else:
+            with contextlib.suppress(TelephonyError):
+                await self._leg.hangup(self._reason.value)
+        if self._seat is not None:
+            await self._seat.close()
+        talked_s = self._clock.now() - self._answered_at if self._answered_at is not None else 0.0
+        result = RESULT_OF[self._reason]
+        data = {"duration_s": round(talked_s, 2), **self._tally.summary()}
+        if self._recording and was_answered:
+            self._scribe.event(WebhookEvent.RECORDING_READY, path=self._recording)
+        event = Event(
+            name=WebhookEvent.CALL_ENDED,
+            at=self._services.wall(),
+            data={"result": result.value, "reason": self._reason.value, **data},
+        )
+        await self._scribe.finish(result=result.value, reason=self._reason.value, data=data, event=event)
+        self._services.measures.ended(result.value, self._reason.value, talked_s)
+        self._log(LogEvent.CALL_ENDED, result=result.value, reason=self._reason.value, **data)
+
+    # --- seat ---
+
+    def _take_seat(self, seat: SeatLease) -> None:
+        self._seat = seat
+        self._start(self._read_seat(seat))
+
+    async def _reseat(self) -> None:
+        """The worker died: take another seat and go on, or end the call."""
+        self._tally.reseated += 1
+        if self._dialogue is not None:
+            self._dialogue.seat_lost()
+        if self._tally.reseated > MOST_SEAT_LOSSES:
+            self._end(LifeInput.FAILED, EndReason.WORKER_LOST)
+            return
+        self._media_base_ms = self._media_ms()
+        try:
+            async with asyncio.timeout(RESEAT_S):
+                seat = await self._services.pool.reseat(self.call_id, self._floor_profile(), self._recording)
+        except (AdmissionRefused, TimeoutError):
+            self._end(LifeInput.FAILED, EndReason.WORKER_LOST)
+            return
+        self._take_seat(seat)
+        await self._leg.reroute(seat.address)
+        self._log(LogEvent.CALL_RESEATED, row=seat.row)
+        self.note("seat", at=None, moved=True)
+        if self._dialogue is not None:
+            self._dialogue.seat_back(seat)
+
+    def _floor_profile(self) -> dict[str, Any]:
+        return self._services.agent.floor.to_json()
+
+    def _record_path(self, decision: Decision) -> str:
+        wanted = self._services.recording.enabled if decision.record is None else decision.record
+        if wanted:
+            self._recording = f"{self._services.recording.folder}/{self.call_id}.wav"
+        return self._recording
+
+    # --- dialogue's orders ---
+
+    def _new_dialogue(self, decision: Decision) -> Dialogue:
+        info = self._leg.info
+        facts = CallFacts(
+            call_id=self.call_id, from_uri=info.from_uri, to_uri=info.to_uri, variables=decision.variables
+        )
+        mouth = Mouth(
+            self._services.voice,
+            call_id=self.call_id,
+            on_failure=lambda error: self._log(LogEvent.VOICE_FAILED, error=error),
+        )
+        self._start(mouth.run())
+        conversation = self._services.brain.open(facts)
+        dialogue = Dialogue(conversation, mouth, self, call_id=self.call_id, spawn=self._start)
+        assert self._seat is not None
+        dialogue.attach(self._seat)
+        return dialogue
+
+    def ask_tool(self, tool: Tool) -> None:
+        self._start(self._run_tool(tool))
+
+    def transfer(self, target: str) -> None:
+        if not any(target.startswith(prefix) for prefix in self._services.pool.transfer_targets):
+            self._log(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
+            if self._dialogue is not None:
+                self._dialogue.transfer_failed(403, "target not allowed")
+            return
+        self._move(LifeInput.TRANSFER_ASKED)
+        self._start(self._send_transfer(target))
+
+    def hang_up(self, reason: str) -> None:
+        self.note("hangup", at=None, why=reason)
+        self._put(_Order(LifeInput.HANGUP_ASKED, EndReason.AGENT_HANGUP))
+
+    def fell_quiet(self) -> None:
+        if self.state is CallState.DRAINING:
+            self._put(_Order(LifeInput.DRAINED, self._reason))
+
+    def send_dtmf(self, digits: str) -> None:
+        self._start(self._leg.send_dtmf(digits))
+
+    def note(self, kind: str, *, at: int | None, **data: Any) -> None:
+        at_ms = self._media_ms() if at is None else self._media_base_ms + at // 8
+        self._scribe.note(at_ms, kind, **data)
+
+    def tell(self, fact: Fact) -> None:
+        match fact:
+            case Turned():
+                self._tally.turns += 1
+                self._services.measures.turn(fact.reason)
+                self._scribe.event(
+                    WebhookEvent.CALL_TURN, turn=fact.turn, text=fact.text, confidence=round(fact.confidence, 3)
+                )
+                self._log(LogEvent.TURN_COMMITTED, turn=fact.turn, why=fact.reason, early=fact.early)
+            case Interrupted():
+                self._tally.interruptions += 1
+                self._services.measures.interrupted()
+                self._scribe.event(WebhookEvent.CALL_INTERRUPTED, heard=fact.heard, unheard=fact.unheard)
+                self._log(LogEvent.FLOOR_YIELDED)
+            case Spoke():
+                if fact.complete and not fact.interruptible and not self._disclosed:
+                    self._disclosed = True
+                    self._scribe.event(WebhookEvent.DISCLOSURE_COMPLETED, heard=fact.heard)
+            case Responded():
+                self._tally.latencies_ms.append(fact.latency_ms)
+                self._services.measures.responded(fact.latency_ms / 1000)
+
+    # --- tasks ---
+
+    async def _read_leg(self) -> None:
+        async for event in self._leg.events():
+            await self._inbox.put(event)
+
+    async def _read_seat(self, seat: SeatLease) -> None:
+        try:
+            async for event in seat.events():
+                await self._inbox.put(event)
+        except SeatLost:
+            await self._inbox.put(_SeatGone())
+
+    async def _run_tool(self, tool: Tool) -> None:
+        started = self._clock.now()
+        asked = asyncio.ensure_future(
+            self._services.decisions.tool(self.call_id, tool.name, tool.arguments, tool.request_id)
+        )
+        try:
+            done, _ = await asyncio.wait({asked}, timeout=FILLER_AFTER_S)
+            if not done and tool.filler and self._dialogue is not None and self._dialogue.quiet:
+                self._dialogue.say(Say(text=tool.filler, filler=True))
+            value = await asked
+            result = ToolResult(request_id=tool.request_id, ok=True, value=value)
+        except ToolFailed as error:
+            self._log(LogEvent.TOOL_FAILED, tool=tool.name, why=str(error))
+            result = ToolResult(request_id=tool.request_id, ok=False, value=str(error))
+        finally:
+            asked.cancel()
+        took_s = self._clock.now() - started
+        self._services.measures.tool(result.ok, took_s)
+        self._log(LogEvent.TOOL_CALLED, tool=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
+        self.note("tool", at=None, name=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
+        await self._inbox.put(result)
+
+    async def _send_transfer(self, target: str) -> None:
+        try:
+            await self._leg.transfer(target)
+        except TelephonyError as error:
+            self._transfer_failed(500, str(error))
+            return
+        await asyncio.sleep(TRANSFER_S)
+        if self.state is CallState.TRANSFERRING:
+            self._transfer_failed(408, "no outcome")
+
+    def _transfer_news(self, event: TransferNotified) -> None:
+        self._log(LogEvent.LEG_TRANSFER, outcome=event.outcome.value, status=event.status)
+        self.note("transfer", at=None, outcome=event.outcome.value, status=event.status)
+        match event.outcome:
+            case TransferOutcome.SUCCEEDED:
+                self._scribe.event(WebhookEvent.CALL_TRANSFERRED, status=event.status)
+                self._end(LifeInput.TRANSFER_DONE, EndReason.TRANSFERRED)
+            case TransferOutcome.FAILED:
+                self._transfer_failed(event.status, event.reason)
+            case _:
+                pass
+
+    def _transfer_failed(self, status: int, reason: str) -> None:
+        if self.state is CallState.TRANSFERRING:
+            self._move(LifeInput.TRANSFER_FAILED)
+            if self._dialogue is not None:
+                self._dialogue.transfer_failed(status, reason)
+
+    async def _time_limit(self) -> None:
+        await asyncio.sleep(self._services.agent.max_duration_s)
+        await self._inbox.put(_Order(LifeInput.TIME_UP, EndReason.MAX_DURATION))
+
+    async def _play_out(self) -> None:
+        """Give what is being said a while to be heard; ``fell_quiet`` comes first, mostly."""
+        if self._dialogue is not None and not self._dialogue.quiet:
+            await asyncio.sleep(PLAY_OUT_S)
+        await self._inbox.put(_Order(LifeInput.DRAINED, self._reason))
+
+    # --- small things ---
+
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        """A task of the call's group: it ends with the call."""
+        assert self._group is not None
+        task: asyncio.Task[None] = self._group.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def _put(self, item: _Inbox) -> None:
+        try:
+            self._inbox.put_nowait(item)
+        except asyncio.QueueFull:
+            self._end(LifeInput.FAILED, EndReason.INTERNAL_ERROR)
+
+    def _quality(self, event: MediaQuality) -> None:
+        self._tally.quality = {
+            "sent": event.sent,
+            "received": event.received,
+            "lost": event.lost,
+            "late": event.late,
+            "jitter_ms": round(event.jitter_ms, 1),
+            "delay_ms": round(event.delay_ms, 1),
+        }
+        self._services.measures.quality(event)
+
+    def _media_ms(self) -> int:
+        if self._answered_at is None:
+            return 0
+        return int((self._clock.now() - self._answered_at) * 1000)
+
+
+async def _awaited(asking: Awaitable[Decision]) -> Decision:
+    return await asking
+
+
+_REFUSALS: dict[str, tuple[int, str]] = {"reject": (603, "Decline"), "busy": (486, "Busy Here")}
+
+
+def _reason_of(event: LegEnded, state: CallState) -> EndReason:
+    if state in (CallState.OFFERED, CallState.RINGING) and event.reason == "cancel":
+        return EndReason.CANCELLED
+    if state is CallState.TRANSFERRING and event.by == "caller":
+        return EndReason.TRANSFERRED
+    return _LEG_REASONS.get(event.reason, EndReason.CALLER_HANGUP if event.by == "caller" else EndReason.INTERNAL_ERROR)
+
+
+_LEG_REASONS: dict[str, EndReason] = {
+    "bye": EndReason.CALLER_HANGUP,
+    "cancel": EndReason.CANCELLED,
+    "no_ack": EndReason.NO_ACK,
+    "media_timeout": EndReason.MEDIA_TIMEOUT,
+    "edge_lost": EndReason.EDGE_LOST,
+    "transferred": EndReason.TRANSFERRED,
+    "refresh_expired": EndReason.MEDIA_TIMEOUT,
+}
