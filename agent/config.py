@@ -108,7 +108,7 @@ class AgentConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreConfig:
-    url: str = "sqlite:var/crosstalk.db"
+    url: str = field(default="sqlite:var/crosstalk.db", repr=False)  # may hold a password
     """``sqlite:PATH`` or ``redis://host:port/db``."""
     lease_s: float = 10.0
     spill: str = "var/spill.jsonl"
@@ -119,14 +119,14 @@ class StoreConfig:
 class WebhookEndpoint:
     name: str
     url: str
-    secret: str
+    secret: str = field(repr=False, metadata={"secret": True})
     """``whsec_…``; never shown."""
     events: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhooksConfig:
-    secret: str = ""
+    secret: str = field(default="", repr=False, metadata={"secret": True})
     """Signs ``call.incoming`` and ``tool.call``; ``whsec_…``; never shown."""
     endpoints: tuple[WebhookEndpoint, ...] = ()
     allow_http: bool = False

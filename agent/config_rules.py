@@ -1,0 +1,268 @@
+"""What a configuration must fulfil beyond its types. Pure: a configuration in, problems out.
+
+``VALUES`` holds the rules of single keys, ``COMBINATIONS`` those that look at several.
+A reason never repeats the value of a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from urllib.parse import urlsplit
+
+from agent.config import Config
+from agent.events.names import WebhookEvent
+
+Problem = tuple[str, str]
+"""Dotted path and reason."""
+Rule = Callable[[object], str | None]
+"""Value to the reason why it cannot be used, or ``None``."""
+
+SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+SECRET_BYTES = range(24, 65)  # Standard Webhooks specification, "Signature scheme"
+MOST_DECISION_S = 4.0
+"""Longest that a caller may wait for ``call.incoming``."""
+
+
+def between(low: float, high: float = math.inf) -> Rule:
+    """Numbers from ``low`` to ``high``, both included."""
+    wanted = f"must be {low:g} or more" if high == math.inf else f"must lie in {low:g} to {high:g}"
+
+    def rule(value: object) -> str | None:
+        fits = isinstance(value, int | float) and low <= value <= high
+        return None if fits else f"{wanted}, not {value}"
+
+    return rule
+
+
+def above(low: float, high: float = math.inf) -> Rule:
+    """Numbers greater than ``low`` and at most ``high``."""
+    wanted = f"must be more than {low:g}" + ("" if high == math.inf else f" and at most {high:g}")
+
+    def rule(value: object) -> str | None:
+        fits = isinstance(value, int | float) and low < value <= high and value != math.inf
+        return None if fits else f"{wanted}, not {value}"
+
+    return rule
+
+
+def one_of(*names: str) -> Rule:
+    return lambda value: None if value in names else f"must be one of {', '.join(names)}, not {value!r}"
+
+
+def networks(value: object) -> str | None:
+    for text in value if isinstance(value, tuple) else ():
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as wrong:
+            return f"is not a network: {wrong}"
+    return None
+
+
+def address_or_empty(value: object) -> str | None:
+    if not value:
+        return None
+    try:
+        address = ipaddress.ip_address(str(value))
+    except ValueError:
+        return f"must be an IP address, not {value!r}"
+    return "must be an address that a peer can send to" if address.is_unspecified or address.is_multicast else None
+
+
+def not_empty(value: object) -> str | None:
+    return None if value else "must not be empty"
+
+
+def slug(value: object) -> str | None:
+    return None if SLUG.fullmatch(str(value)) else "must be letters, digits, '.', '_' or '-', at most 63"
+
+
+def url_or_empty(value: object) -> str | None:
+    if not value:
+        return None
+    try:
+        parts = urlsplit(str(value))
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError as wrong:
+        return f"is not a URL: {wrong}"
+    return None if usable else "must be a URL with http:// or https:// and a host"
+
+
+def secret_or_empty(value: object) -> str | None:
+    """``whsec_`` and base64 of 24 to 64 bytes."""
+    if not value:
+        return None
+    prefix, _, encoded = str(value).partition("_")
+    if prefix != "whsec":
+        return "must begin with whsec_"
+    try:
+        size = len(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        return "is not valid base64 after whsec_"
+    return None if size in SECRET_BYTES else f"must hold 24 to 64 bytes, not {size}"
+
+
+def store_url(value: object) -> str | None:
+    text = str(value)
+    if text.startswith("sqlite:"):
+        return None if len(text) > len("sqlite:") else "needs a path after sqlite:"
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    return None if usable else "must be sqlite:PATH or redis://host:port/db"
+
+
+def even_port(value: object) -> str | None:
+    fits = isinstance(value, int) and 1024 <= value <= 65534 and value % 2 == 0
+    return None if fits else f"must be an even port in 1024 to 65534, not {value}"
+
+
+PORT = between(0, 65535)
+SCORE = between(0, 1)
+ONE_OR_MORE = between(1)
+POSITIVE = above(0)
+NOT_NEGATIVE = between(0)
+
+VALUES: dict[str, Rule] = (
+    {
+        "sip.host": not_empty,
+        "sip.port": PORT,
+        "sip.advertised_address": address_or_empty,
+        "sip.allow": networks,
+        "sip.session_expires_s": between(90, 86400),  # RFC 4028 section 5: no interval under 90 s
+        "sip.max_half_open": ONE_OR_MORE,
+        "media.port_min": even_port,
+        "media.port_max": between(1025, 65535),
+        "media.phases": between(1, 20),
+        "media.playout_min_ms": between(0, 100),
+        "media.playout_start_ms": between(0, 100),
+        "media.playout_max_ms": between(0, 100),
+        "media.first_packet_timeout_s": POSITIVE,
+        "media.silence_timeout_s": POSITIVE,
+        "media.port_rest_s": NOT_NEGATIVE,
+        "http.host": not_empty,
+        "http.port": PORT,
+        "engine.model": one_of("parts", "echo", "talker", "silent", "marker"),
+        "engine.workers": between(1, 1024),
+        "engine.spare": between(0, 1024),
+        "engine.rows": between(1, 65536),
+        "engine.step_budget": above(0, 1),
+        "ears.recogniser": one_of("pocketsphinx", "sherpa", "none"),
+        "ears.recogniser_processes": between(1, 256),
+        "voice.engine": one_of("auto", "flite", "pico", "marker"),
+        "voice.processes": between(1, 256),
+        "voice.cache_phrases": NOT_NEGATIVE,
+        "agent.name": slug,
+        "agent.brain": one_of("flow", "chatter"),
+        "agent.max_duration_s": ONE_OR_MORE,
+        "agent.decision_url": url_or_empty,
+        "agent.tool_url": url_or_empty,
+        "agent.on_decision_failure": one_of("accept", "reject", "busy"),
+        "agent.decision_budget_s": above(0, MOST_DECISION_S),
+        "agent.tool_budget_s": above(0, 60),
+        "store.url": store_url,
+        "store.lease_s": above(1, 3600),
+        "store.spill": not_empty,
+        "webhooks.secret": secret_or_empty,
+        "webhooks.allow_networks": networks,
+        "recording.folder": not_empty,
+        "log.format": one_of("auto", "json", "human"),
+        "log.level": one_of("debug", "info", "warning", "error"),
+        "service.gateway": slug,
+        "service.drain_s": NOT_NEGATIVE,
+    }
+    | {
+        f"agent.floor.{name}": SCORE
+        for name in ("speech_on", "speech_off", "take_score", "backchannel_score", "end_score")
+    }
+    | {
+        f"agent.floor.{name}_ms": NOT_NEGATIVE
+        for name in ("start_after", "duck_after", "restore_after", "gap", "agree", "pause_after", "reopen")
+    }
+    | {f"agent.floor.{name}_ms": ONE_OR_MORE for name in ("yield_after", "backstop", "max_turn")}
+    | {"agent.floor.duck_db": between(-60, 0)}
+)
+
+
+def _ports(config: Config) -> Iterator[Problem]:
+    if config.media.port_min >= config.media.port_max:
+        yield "media.port_min", f"must be less than media.port_max ({config.media.port_max})"
+
+
+def _playout(config: Config) -> Iterator[Problem]:
+    media = config.media
+    if not media.playout_min_ms <= media.playout_start_ms <= media.playout_max_ms:
+        yield "media.playout_start_ms", "must lie between media.playout_min_ms and media.playout_max_ms"
+
+
+def _ears(config: Config) -> Iterator[Problem]:
+    if config.ears.recogniser == "sherpa" and not config.ears.sherpa_model:
+        yield "ears.sherpa_model", "is needed with ears.recogniser = sherpa"
+
+
+def _floor(config: Config) -> Iterator[Problem]:
+    floor = config.agent.floor
+    if floor.speech_off > floor.speech_on:
+        yield "agent.floor.speech_off", "must not be above agent.floor.speech_on"
+    if floor.duck_after_ms > floor.yield_after_ms:
+        yield "agent.floor.duck_after_ms", "must not be above agent.floor.yield_after_ms"
+    limits = floor.silence_limits_ms
+    if any(limit <= 0 for limit in limits) or list(limits) != sorted(set(limits)):
+        yield "agent.floor.silence_limits_ms", "must be positive and grow"
+
+
+def _endpoints(config: Config) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, endpoint in enumerate(config.webhooks.endpoints):
+        path = f"webhooks.endpoints[{index}]"
+        checks = (
+            ("name", slug(endpoint.name) or ("is used twice" if endpoint.name in seen else None)),
+            ("url", not_empty(endpoint.url) or url_or_empty(endpoint.url)),
+            ("secret", not_empty(endpoint.secret) or secret_or_empty(endpoint.secret)),
+            ("events", _event_names(endpoint.events)),
+        )
+        yield from ((f"{path}.{name}", reason) for name, reason in checks if reason)
+        seen.add(endpoint.name)
+
+
+def _event_names(names: tuple[str, ...]) -> str | None:
+    known = {"*", *(event.value for event in WebhookEvent)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        return f"unknown event {unknown[0]!r}; known: {', '.join(sorted(known))}"
+    return None if names else "must not be empty"
+
+
+def _webhook_urls(config: Config) -> Iterator[Problem]:
+    urls = {"agent.decision_url": config.agent.decision_url, "agent.tool_url": config.agent.tool_url}
+    urls |= {f"webhooks.endpoints[{i}].url": point.url for i, point in enumerate(config.webhooks.endpoints)}
+    for path, url in urls.items():
+        if url.startswith("http:") and not config.webhooks.allow_http:
+            yield path, "uses http, which webhooks.allow_http = false forbids"
+    if (config.agent.decision_url or config.agent.tool_url) and not config.webhooks.secret:
+        yield "webhooks.secret", "is needed to sign call.incoming and tool.call"
+
+
+COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
+    _ports,
+    _playout,
+    _ears,
+    _floor,
+    _endpoints,
+    _webhook_urls,
+)
+
+
+def problems(config: Config) -> list[Problem]:
+    """Everything that is wrong with ``config``; combinations are looked at only where single values are right."""
+    found = [(path, reason) for path, rule in VALUES.items() if (reason := rule(attrgetter(path)(config)))]
+    if found:
+        return found
+    return [problem for rule in COMBINATIONS for problem in rule(config)]
