@@ -85,7 +85,14 @@ class Responded:
     latency_ms: float
 
 
-Fact = Turned | Interrupted | Spoke | Responded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlapped:
+    """An overlap is over: ``barge_in``, ``backchannel`` or ``false_alarm``."""
+
+    verdict: str
+
+
+Fact = Turned | Interrupted | Spoke | Responded | Overlapped
 
 
 class Orders(Protocol):
@@ -181,6 +188,7 @@ class Dialogue:
             case OverlapEnded():
                 self._last_overlap_ms = event.duration_ms
                 self._orders.note("overlap", at=event.at, verdict=event.verdict, ms=event.duration_ms)
+                self._orders.tell(Overlapped(verdict=event.verdict))
             case CallerSilent():
                 self._orders.note("silence", at=event.at, seconds=event.seconds)
                 self._perform(self._conversation.silence(event.seconds))

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agent.events.names import LogEvent
 from agent.pool.messages import SeatEvent, SeatMessage
+from agent.scheduler.floor.profile import FloorProfile
 from telephony.events import LegInfo, MediaQuality
 from telephony.plane import SeatAddress
 
@@ -40,8 +40,8 @@ class Decisions(Protocol):
 class SeatLease(Protocol):
     """A claimed row of a worker."""
 
-    @property
-    def row(self) -> int: ...
+    row: int
+    call_id: str
 
     @property
     def address(self) -> SeatAddress: ...
@@ -61,11 +61,11 @@ class Pool(Protocol):
     @property
     def transfer_targets(self) -> tuple[str, ...]: ...
 
-    async def open_seat(self, call_id: str, profile: dict[str, Any], record: str) -> SeatLease:
+    async def open_seat(self, call_id: str, profile: FloorProfile, record: str) -> SeatLease:
         """Raises ``AdmissionRefused``."""
         ...
 
-    async def reseat(self, call_id: str, profile: dict[str, Any], record: str) -> SeatLease:
+    async def reseat(self, lost: SeatLease, profile: FloorProfile, record: str) -> SeatLease:
         """As ``open_seat``, for a call whose worker died: waits for a worker and may use the reserve."""
         ...
 
@@ -75,22 +75,18 @@ class Measures(Protocol):
 
     def answered(self, setup_s: float) -> None: ...
 
+    def refused(self, reason: str) -> None: ...
+
     def ended(self, result: str, reason: str, duration_s: float) -> None: ...
 
     def turn(self, end: str) -> None: ...
 
-    def interrupted(self) -> None: ...
+    def overlap(self, verdict: str) -> None: ...
 
     def responded(self, latency_s: float) -> None: ...
 
     def tool(self, ok: bool, took_s: float) -> None: ...
 
+    def decision(self, fallback: bool, took_s: float) -> None: ...
+
     def quality(self, quality: MediaQuality) -> None: ...
-
-
-class Log(Protocol):
-    """A bound logger that takes names of the list only."""
-
-    def __call__(self, event: LogEvent, **fields: Any) -> None: ...
-
-    def bind(self, **fields: Any) -> Log: ...

@@ -15,13 +15,14 @@ from typing import Any
 
 from agent.brain.protocol import Brain, CallFacts, Say, Tool, ToolResult
 from agent.config import AgentConfig, RecordingConfig
-from agent.dialogue import Dialogue, Fact, Interrupted, Responded, Spoke, Turned
+from agent.dialogue import Dialogue, Fact, Interrupted, Overlapped, Responded, Spoke, Turned
 from agent.errors import AdmissionRefused, SeatLost, ToolFailed
 from agent.events.names import RESULT_OF, EndReason, LogEvent, WebhookEvent
 from agent.lifecycle import LifeAction, LifeInput, step
+from agent.logging import Log
 from agent.mouth import Mouth
 from agent.pool.messages import SeatEvent, SetHold
-from agent.ports import Decision, Decisions, Log, Measures, Pool, SeatLease
+from agent.ports import Decision, Decisions, Measures, Pool, SeatLease
 from agent.scribe import Scribe
 from agent.store.interface import CallRecord, CallState, Event
 from agent.voice.protocol import Voice
@@ -33,6 +34,7 @@ from telephony.events import (
     LegEnded,
     LegEvent,
     LegHeld,
+    LegInfo,
     LegResumed,
     MediaQuality,
     MediaTimeout,
@@ -60,7 +62,7 @@ class Services:
     brain: Brain
     decisions: Decisions
     new_scribe: Callable[[], Scribe]
-    measures: Measures
+    new_measures: Callable[[LegInfo], Measures]
     log: Log
     agent: AgentConfig
     recording: RecordingConfig
@@ -118,6 +120,7 @@ class Session:
         self._leg = leg
         self._services = services
         self._clock = services.clock
+        self._measures = services.new_measures(leg.info)
         self._scribe = services.new_scribe()
         self._inbox: asyncio.Queue[_Inbox] = asyncio.Queue(INBOX_LIMIT)
         self._reason = EndReason.INTERNAL_ERROR
@@ -140,6 +143,11 @@ class Session:
         """End the call from outside (operator, drain)."""
         self._put(_Order(LifeInput.HANGUP_ASKED, reason))
 
+    def fenced(self) -> None:
+        """Somebody else owns this call's record: stop, and write nothing more."""
+        self._scribe.fenced = True
+        self._put(_Order(LifeInput.FAILED, EndReason.GATEWAY_LOST))
+
     # --- life ---
 
     async def run(self) -> None:
@@ -156,7 +164,7 @@ class Session:
                     task.cancel()
         except* Exception as group_error:
             self._reason = EndReason.INTERNAL_ERROR
-            self._log(LogEvent.CALL_FAILED, error=repr(group_error.exceptions[0]))
+            self._log.info(LogEvent.CALL_FAILED, error=repr(group_error.exceptions[0]))
         finally:
             await self._finish()
 
@@ -177,15 +185,19 @@ class Session:
                 created_at=self._services.wall(),
             )
         )
-        self._log(LogEvent.CALL_OFFERED, from_uri=info.from_uri, to_uri=info.to_uri, transport=info.transport)
+        self._log.info(LogEvent.CALL_OFFERED, from_uri=info.from_uri, to_uri=info.to_uri, transport=info.transport)
+        asked_at = self._clock.now()
         decision = await self._while_leg_lives(self._services.decisions.incoming(self.call_id, info))
         if decision is None:
             return
+        self._measures.decision(decision.fallback, self._clock.now() - asked_at)
         if decision.action != "accept":
             self._refuse(EndReason.REFUSED_BY_POLICY, *_REFUSALS[decision.action])
             return
         try:
-            seat = await self._services.pool.open_seat(self.call_id, self._floor_profile(), self._record_path(decision))
+            seat = await self._services.pool.open_seat(
+                self.call_id, self._services.agent.floor, self._record_path(decision)
+            )
         except AdmissionRefused as refused:
             self._refuse(EndReason.NO_CAPACITY, 503, refused.reason, refused.retry_after_s)
             return
@@ -217,7 +229,7 @@ class Session:
             await self._leg.answer(self._seat.address)
         except TelephonyError as error:
             self._end(LifeInput.FAILED, EndReason.NOT_ACCEPTABLE)
-            self._log(LogEvent.CALL_FAILED, error=str(error))
+            self._log.info(LogEvent.CALL_FAILED, error=str(error))
 
     async def _handle(self, item: _Inbox) -> None:
         match item:
@@ -249,7 +261,7 @@ class Session:
                     self._dialogue.key(event.digit)
             case MediaTimeout():
                 reason = EndReason.NO_MEDIA if event.silent_s > 20 else EndReason.MEDIA_TIMEOUT
-                self._log(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
+                self._log.info(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
                 self._end(LifeInput.MEDIA_LOST, reason)
             case MediaQuality():
                 self._quality(event)
@@ -264,7 +276,7 @@ class Session:
         if self.state is not CallState.RINGING:
             return
         self._answered_at = self._clock.now()
-        self._services.measures.answered(self._clock.now() - self._opened_at)
+        self._measures.answered(self._clock.now() - self._opened_at)
         self._move(LifeInput.ANSWERED)
         info = self._leg.info
         self._scribe.update(
@@ -275,7 +287,7 @@ class Session:
                 data={"from": info.from_uri, "to": info.to_uri, "agent": self._services.agent.name},
             ),
         )
-        self._log(LogEvent.CALL_ANSWERED, row=self._seat.row if self._seat else None)
+        self._log.info(LogEvent.CALL_ANSWERED, row=self._seat.row if self._seat else None)
         self._start(self._time_limit())
 
     # --- lifecycle ---
@@ -314,7 +326,8 @@ class Session:
 
     def _refuse(self, reason: EndReason, status: int, text: str, retry_after_s: int | None = None) -> None:
         self._refusal = (status, text, retry_after_s)
-        self._log(LogEvent.CALL_REFUSED, reason=reason.value, status=status, why=text)
+        self._measures.refused(reason.value)
+        self._log.info(LogEvent.CALL_REFUSED, reason=reason.value, status=status, why=text)
         self._end(LifeInput.REFUSED, reason)
 
     async def _finish(self) -> None:
@@ -340,8 +353,8 @@ class Session:
             data={"result": result.value, "reason": self._reason.value, **data},
         )
         await self._scribe.finish(result=result.value, reason=self._reason.value, data=data, event=event)
-        self._services.measures.ended(result.value, self._reason.value, talked_s)
-        self._log(LogEvent.CALL_ENDED, result=result.value, reason=self._reason.value, **data)
+        self._measures.ended(result.value, self._reason.value, talked_s)
+        self._log.info(LogEvent.CALL_ENDED, result=result.value, reason=self._reason.value, **data)
 
     # --- seat ---
 
@@ -351,6 +364,9 @@ class Session:
 
     async def _reseat(self) -> None:
         """The worker died: take another seat and go on, or end the call."""
+        lost = self._seat
+        if lost is None or self.state is CallState.ENDED:
+            return
         self._tally.reseated += 1
         if self._dialogue is not None:
             self._dialogue.seat_lost()
@@ -360,19 +376,16 @@ class Session:
         self._media_base_ms = self._media_ms()
         try:
             async with asyncio.timeout(RESEAT_S):
-                seat = await self._services.pool.reseat(self.call_id, self._floor_profile(), self._recording)
+                seat = await self._services.pool.reseat(lost, self._services.agent.floor, self._recording)
         except (AdmissionRefused, TimeoutError):
             self._end(LifeInput.FAILED, EndReason.WORKER_LOST)
             return
         self._take_seat(seat)
         await self._leg.reroute(seat.address)
-        self._log(LogEvent.CALL_RESEATED, row=seat.row)
+        self._log.info(LogEvent.CALL_RESEATED, row=seat.row)
         self.note("seat", at=None, moved=True)
         if self._dialogue is not None:
             self._dialogue.seat_back(seat)
-
-    def _floor_profile(self) -> dict[str, Any]:
-        return self._services.agent.floor.to_json()
 
     def _record_path(self, decision: Decision) -> str:
         wanted = self._services.recording.enabled if decision.record is None else decision.record
@@ -390,7 +403,7 @@ class Session:
         mouth = Mouth(
             self._services.voice,
             call_id=self.call_id,
-            on_failure=lambda error: self._log(LogEvent.VOICE_FAILED, error=error),
+            on_failure=lambda error: self._log.info(LogEvent.VOICE_FAILED, error=error),
         )
         self._start(mouth.run())
         conversation = self._services.brain.open(facts)
@@ -404,7 +417,7 @@ class Session:
 
     def transfer(self, target: str) -> None:
         if not any(target.startswith(prefix) for prefix in self._services.pool.transfer_targets):
-            self._log(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
+            self._log.info(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
             if self._dialogue is not None:
                 self._dialogue.transfer_failed(403, "target not allowed")
             return
@@ -430,23 +443,24 @@ class Session:
         match fact:
             case Turned():
                 self._tally.turns += 1
-                self._services.measures.turn(fact.reason)
+                self._measures.turn(fact.reason)
                 self._scribe.event(
                     WebhookEvent.CALL_TURN, turn=fact.turn, text=fact.text, confidence=round(fact.confidence, 3)
                 )
-                self._log(LogEvent.TURN_COMMITTED, turn=fact.turn, why=fact.reason, early=fact.early)
+                self._log.info(LogEvent.TURN_COMMITTED, turn=fact.turn, why=fact.reason, early=fact.early)
             case Interrupted():
                 self._tally.interruptions += 1
-                self._services.measures.interrupted()
                 self._scribe.event(WebhookEvent.CALL_INTERRUPTED, heard=fact.heard, unheard=fact.unheard)
-                self._log(LogEvent.FLOOR_YIELDED)
+                self._log.info(LogEvent.FLOOR_YIELDED)
             case Spoke():
                 if fact.complete and not fact.interruptible and not self._disclosed:
                     self._disclosed = True
                     self._scribe.event(WebhookEvent.DISCLOSURE_COMPLETED, heard=fact.heard)
+            case Overlapped():
+                self._measures.overlap(fact.verdict)
             case Responded():
                 self._tally.latencies_ms.append(fact.latency_ms)
-                self._services.measures.responded(fact.latency_ms / 1000)
+                self._measures.responded(fact.latency_ms / 1000)
 
     # --- tasks ---
 
@@ -473,13 +487,13 @@ class Session:
             value = await asked
             result = ToolResult(request_id=tool.request_id, ok=True, value=value)
         except ToolFailed as error:
-            self._log(LogEvent.TOOL_FAILED, tool=tool.name, why=str(error))
+            self._log.info(LogEvent.TOOL_FAILED, tool=tool.name, why=str(error))
             result = ToolResult(request_id=tool.request_id, ok=False, value=str(error))
         finally:
             asked.cancel()
         took_s = self._clock.now() - started
-        self._services.measures.tool(result.ok, took_s)
-        self._log(LogEvent.TOOL_CALLED, tool=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
+        self._measures.tool(result.ok, took_s)
+        self._log.info(LogEvent.TOOL_CALLED, tool=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
         self.note("tool", at=None, name=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
         await self._inbox.put(result)
 
@@ -494,7 +508,7 @@ class Session:
             self._transfer_failed(408, "no outcome")
 
     def _transfer_news(self, event: TransferNotified) -> None:
-        self._log(LogEvent.LEG_TRANSFER, outcome=event.outcome.value, status=event.status)
+        self._log.info(LogEvent.LEG_TRANSFER, outcome=event.outcome.value, status=event.status)
         self.note("transfer", at=None, outcome=event.outcome.value, status=event.status)
         match event.outcome:
             case TransferOutcome.SUCCEEDED:
@@ -546,7 +560,7 @@ class Session:
             "jitter_ms": round(event.jitter_ms, 1),
             "delay_ms": round(event.delay_ms, 1),
         }
-        self._services.measures.quality(event)
+        self._measures.quality(event)
 
     def _media_ms(self) -> int:
         if self._answered_at is None:

@@ -1,0 +1,74 @@
+"""Mains of the service's processes. The supervisor starts each with its options as JSON on standard input."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Entry of a supervised process: ``python -c … ROLE`` with options on standard input."""
+    _die_with_parent()
+    options: dict[str, Any] = json.load(sys.stdin)
+    _ROLES[sys.argv[1]](options)
+
+
+def _die_with_parent() -> None:
+    """A supervisor that is killed takes its processes along (Linux; elsewhere they find their sockets closed)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _edge(options: dict[str, Any]) -> None:
+    from telephony.edge import run_edge
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run_edge(**options)
+
+
+def _worker(options: dict[str, Any]) -> None:
+    from agent.model.registry import build_model
+    from agent.pool.worker import run_worker
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    model, model_options = options.pop("model"), options.pop("model_options")
+    run_worker(**options, model_factory=lambda rows: build_model(model, rows, **model_options))
+
+
+def _front(options: dict[str, Any]) -> None:
+    import asyncio
+
+    import uvloop
+
+    from agent.config import Config
+    from agent.config_wire import from_wire
+    from agent.front import run_front
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    config = from_wire(Config, options["config"])
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(run_front(config, run_folder=options["run_folder"])))
+
+
+def _example(options: dict[str, Any]) -> None:
+    import runpy
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.argv = [options["path"], *options["arguments"]]
+    runpy.run_path(options["path"], run_name="__main__")
+
+
+_ROLES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "edge": _edge,
+    "worker": _worker,
+    "front": _front,
+    "example": _example,
+}
