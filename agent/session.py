@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.brain.protocol import Brain, CallFacts, Say, Tool, ToolResult
 from agent.config import AgentConfig, RecordingConfig
@@ -25,6 +25,7 @@ from agent.pool.messages import SeatEvent, SetHold
 from agent.ports import Decision, Decisions, Measures, Pool, SeatLease
 from agent.scribe import Scribe
 from agent.store.interface import CallRecord, CallState, Event
+from agent.tasks import Tasks
 from agent.voice.protocol import Voice
 from telephony.clock import Clock
 from telephony.errors import TelephonyError
@@ -43,6 +44,7 @@ from telephony.events import (
 )
 from telephony.plane import Leg
 
+T = TypeVar("T")
 INBOX_LIMIT = 1000
 FILLER_AFTER_S = 0.7
 PLAY_OUT_S = 10.0
@@ -127,8 +129,7 @@ class Session:
         self._refusal: tuple[int, str, int | None] = (503, "Service Unavailable", None)
         self._seat: SeatLease | None = None
         self._dialogue: Dialogue | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._opened_at = self._clock.now()
         self._answered_at: float | None = None
         self._media_base_ms = 0
@@ -138,6 +139,11 @@ class Session:
         self._log = services.log.bind(call_id=self.call_id)
 
     # --- from outside ---
+
+    @property
+    def claim(self) -> tuple[str, int] | None:
+        """``(call_id, fence)`` of the record, once there is one."""
+        return (self.call_id, self._scribe.fence) if self._scribe.call_id and not self._scribe.fenced else None
 
     def order_hangup(self, reason: EndReason) -> None:
         """End the call from outside (operator, drain)."""
@@ -153,15 +159,12 @@ class Session:
     async def run(self) -> None:
         """Run the call to its end. Raises nothing but cancellation."""
         try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
+            async with self._tasks:
                 self._start(self._scribe.run())
                 self._start(self._read_leg())
                 await self._set_up()
                 while self.state is not CallState.ENDED:
                     await self._handle(await self._inbox.get())
-                for task in self._background:
-                    task.cancel()
         except* Exception as group_error:
             self._reason = EndReason.INTERNAL_ERROR
             self._log.info(LogEvent.CALL_FAILED, error=repr(group_error.exceptions[0]))
@@ -208,9 +211,8 @@ class Session:
 
     async def _while_leg_lives(self, asking: Awaitable[Decision]) -> Decision | None:
         """The decision, or ``None`` if the caller gave up before it came."""
-        assert self._group is not None
-        decided = self._group.create_task(_awaited(asking))
-        gone = self._group.create_task(self._inbox.get())
+        decided = self._start(_awaited(asking))
+        gone = self._start(self._inbox.get())
         tasks: set[asyncio.Task[Any]] = {decided, gone}
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if gone in done:
@@ -537,13 +539,9 @@ class Session:
 
     # --- small things ---
 
-    def _start(self, work: Any) -> asyncio.Task[None]:
-        """A task of the call's group: it ends with the call."""
-        assert self._group is not None
-        task: asyncio.Task[None] = self._group.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task of the call: it ends with the call."""
+        return self._tasks.start(work)
 
     def _put(self, item: _Inbox) -> None:
         try:

@@ -1,0 +1,71 @@
+# Crosstalk: the two commands are `make serve` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+DEV_STAMP := $(VENV)/.ready-dev
+ARGS ?=
+MODEL ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test fast check fmt demo load bench bench-media bench-duplex doctor system clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "no venv module; installing it needs root (apt-get install python3-venv)"; \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv && \
+	  rm -rf $(VENV) && $(PYTHON) -m venv $(VENV); }
+
+$(STAMP): pyproject.toml constraints.txt $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,redis]'
+	@touch $@
+
+serve: $(STAMP) ## answer calls (first run sets everything up)
+	$(BIN)/crosstalk serve $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+system: ## install the programs that some tests call, where that is possible (root and apt)
+	@sh tests/peers/install.sh
+
+test: $(DEV_STAMP) system ## all tests
+	$(BIN)/python -m pytest -q
+
+fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
+	$(BIN)/python -m pytest -q -m 'not peer and not slow'
+
+check: $(DEV_STAMP) ## style, types, then all tests
+	$(BIN)/ruff format --check agent telephony tests deploy
+	$(BIN)/ruff check agent telephony tests deploy
+	$(BIN)/mypy
+	$(MAKE) test
+
+fmt: $(DEV_STAMP) ## format
+	$(BIN)/ruff format agent telephony tests deploy
+	$(BIN)/ruff check --fix agent telephony tests deploy
+
+demo: $(STAMP) ## hear it without a phone: a simulated caller rings, a page shows the conversation
+	$(BIN)/crosstalk demo $(ARGS)
+
+load: $(STAMP) ## forty callers at once
+	$(BIN)/crosstalk load --calls 40 --seconds 60 $(ARGS)
+
+bench: bench-media bench-duplex ## all benchmarks
+
+bench-media: $(STAMP)
+	$(BIN)/crosstalk bench media $(ARGS)
+
+bench-duplex: $(STAMP)
+	$(BIN)/crosstalk bench duplex $(ARGS)
+
+doctor: $(STAMP) ## check this machine and the configuration
+	$(BIN)/crosstalk doctor $(ARGS)
+
+clean: ## remove what was built here
+	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache

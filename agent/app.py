@@ -1,0 +1,211 @@
+"""Composition: which processes a service has, and how to start a whole service from a program (benches, tests)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent.config import Config, WebhookEndpoint
+from agent.config_wire import to_wire
+from agent.logging import Log
+from agent.supervisor import Role, Supervisor
+
+READY_FILE = "ready.json"
+"""Written by the front when calls can come: ports, processes, voice."""
+START_TIMEOUT_S = 60.0
+
+
+def roles_of(config: Config, run_folder: str) -> list[Role]:
+    """The processes of one gateway with its workers. Sockets lie in ``run_folder``."""
+    media = config.media
+    edge = Role(
+        name="edge",
+        role="edge",
+        options={
+            "control_path": f"{run_folder}/edge.sock",
+            "port_min": media.port_min,
+            "port_max": media.port_max,
+            "phases": media.phases,
+            "playout_min_ms": media.playout_min_ms,
+            "playout_start_ms": media.playout_start_ms,
+            "playout_max_ms": media.playout_max_ms,
+            "first_packet_timeout_s": media.first_packet_timeout_s,
+            "silence_timeout_s": media.silence_timeout_s,
+            "port_rest_s": media.port_rest_s,
+        },
+    )
+    workers = [_worker(config, run_folder, name) for name in worker_names(config)]
+    front = Role(name="front", role="front", options={"config": to_wire(config), "run_folder": run_folder})
+    return [edge, *workers, front]
+
+
+def worker_names(config: Config) -> list[str]:
+    """Workers first, spares last."""
+    return [f"worker{n + 1}" for n in range(config.engine.workers)] + [
+        f"spare{n + 1}" for n in range(config.engine.spare)
+    ]
+
+
+def _worker(config: Config, run_folder: str, name: str) -> Role:
+    model_options: dict[str, Any] = {}
+    if config.engine.model == "parts":
+        model_options = {
+            "recogniser": config.ears.recogniser,
+            "processes": config.ears.recogniser_processes,
+            "sherpa_model": config.ears.sherpa_model,
+        }
+    return Role(
+        name=name,
+        role="worker",
+        options={
+            "name": name,
+            "control_path": f"{run_folder}/{name}.sock",
+            "audio_path": f"{run_folder}/{name}.audio",
+            "model": config.engine.model,
+            "model_options": model_options,
+            "rows": config.engine.rows,
+            "step_budget": config.engine.step_budget,
+        },
+    )
+
+
+def with_example(config: Config, run_folder: str) -> tuple[Config, list[Role]]:
+    """The parcel line's own back end beside it, when nothing else answers for the default agent."""
+    agent = config.agent
+    if agent.brain != "flow" or agent.dialogue or agent.tool_url or agent.decision_url:
+        return config, []
+    from agent.brain.examples import example_path
+
+    port, secret = _free_port(), config.webhooks.secret or new_secret()
+    url = f"http://127.0.0.1:{port}"
+    database = str(Path(run_folder) / "parcel.db")
+    folder = example_path("parcel")
+    role = Role(
+        name="example",
+        role="example",
+        options={
+            "path": str(folder / "backend.py"),
+            "arguments": ["--port", str(port), "--db", database, "--secret", secret],
+        },
+    )
+    webhooks = replace(
+        config.webhooks,
+        secret=secret,
+        allow_http=True,
+        allow_networks=(*config.webhooks.allow_networks, "127.0.0.0/8"),
+        endpoints=(*config.webhooks.endpoints, WebhookEndpoint(name="example", url=f"{url}/webhooks", secret=secret)),
+    )
+    agent = replace(agent, decision_url=f"{url}/webhooks", tool_url=f"{url}/webhooks")
+    return replace(config, agent=agent, webhooks=webhooks), [role]
+
+
+def new_secret() -> str:
+    """A fresh signing secret in the form of Standard Webhooks."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def serve(config: Config, *, log: Log) -> int:
+    """Run a service in the foreground; returns its exit code."""
+    made = "" if config.service.run_folder else tempfile.mkdtemp(prefix="crosstalk-")
+    run_folder = config.service.run_folder or made
+    Path(run_folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    (Path(run_folder) / READY_FILE).unlink(missing_ok=True)
+    try:
+        config, extra = with_example(config, run_folder)
+        supervisor = Supervisor([*extra, *roles_of(config, run_folder)], log=log, drain_s=config.service.drain_s)
+        return await supervisor.run()
+    finally:
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service that was started by ``start_service``."""
+
+    sip_port: int
+    http_port: int
+    pid: int
+    folder: Path
+
+    @property
+    def sip_uri(self) -> str:
+        return f"sip:agent@127.0.0.1:{self.sip_port}"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+@contextlib.asynccontextmanager
+async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncIterator[Service]:
+    """A whole service of its own on free loopback ports, stopped on exit. Raises ``RuntimeError`` with its log."""
+    folder = Path(tempfile.mkdtemp(prefix="crosstalk-"))
+    settings: dict[str, object] = {
+        "sip.host": "127.0.0.1",
+        "sip.port": 0,
+        "http.port": 0,
+        "service.run_folder": str(folder),
+        "service.drain_s": 1.0,
+        "store.url": f"sqlite:{folder}/crosstalk.db",
+        "store.spill": f"{folder}/spill.jsonl",
+        "recording.folder": f"{folder}/recordings",
+        "log.format": "json",
+        **(overrides or {}),
+    }
+    arguments = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
+    log_path = folder / "service.log"
+    with log_path.open("wb") as log_file:
+        code = "from agent.cli import main; raise SystemExit(main())"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-c", code, "serve", *arguments, stdout=log_file, stderr=log_file
+        )
+    try:
+        ready = await _wait_ready(process, folder, log_path)
+        yield Service(sip_port=ready["sip_port"], http_port=ready["http_port"], pid=process.pid, folder=folder)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), 40.0)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _wait_ready(process: asyncio.subprocess.Process, folder: Path, log_path: Path) -> dict[str, Any]:
+    ready_path = folder / READY_FILE
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while not ready_path.exists():
+                if process.returncode is not None:
+                    raise RuntimeError(f"the service ended with {process.returncode}:\n{_tail(log_path)}")
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise RuntimeError(f"the service was not ready in {START_TIMEOUT_S:.0f} s:\n{_tail(log_path)}") from None
+    ready: dict[str, Any] = json.loads(ready_path.read_text())
+    return ready
+
+
+def _tail(path: Path) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-20:])

@@ -1,0 +1,273 @@
+"""The ``crosstalk`` command. Results go to stdout, everything else to stderr; ``--json`` prints one object."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agent import VERSION
+from agent.errors import AgentError, ConfigError
+
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ConfigError as error:
+        print(f"crosstalk: configuration: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except AgentError as error:
+        print(f"crosstalk: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="crosstalk", description="A telephony voice agent that listens while it talks."
+    )
+    parser.add_argument("--version", action="version", version=f"crosstalk {VERSION}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_call(commands)
+    _add_demo(commands)
+    _add_load(commands)
+    _add_bench(commands)
+    _add_config(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _with_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file (environment and flags win over it)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. sip.port=5070"
+    )
+    parser.add_argument("--sip-port", type=int, metavar="N", help="SIP port (UDP)")
+    parser.add_argument("--http-port", type=int, metavar="N", help="HTTP port")
+    parser.add_argument("--model", metavar="NAME", help="parts (default), vad, echo, talker, silent, marker")
+
+
+def _load(arguments: argparse.Namespace) -> Any:
+    from agent.config_load import load_config, process_environment
+
+    flags: dict[str, object] = {}
+    for setting in arguments.set:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
+        flags[key] = _parsed(value)
+    for key, value in (
+        ("sip.port", arguments.sip_port),
+        ("http.port", arguments.http_port),
+        ("engine.model", arguments.model),
+    ):
+        if value is not None:
+            flags[key] = value
+    return load_config(arguments.config, process_environment(), flags)
+
+
+def _parsed(text: str) -> object:
+    """A value as JSON where it is JSON (numbers, booleans, lists), else as text."""
+    try:
+        value: object = json.loads(text)
+    except ValueError:
+        return text
+    return value
+
+
+# --- serve ---------------------------------------------------------------------------------------------------------
+
+
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser("serve", help="answer calls")
+    _with_config(parser)
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from agent import logging
+    from agent.app import serve
+    from agent.parts import open_brain
+
+    loaded = _load(arguments)
+    config = loaded.config
+    open_brain(config)  # a dialogue that cannot be used stops the start here, with its line
+    writer = logging.configure(config.log.format, config.log.level, config.log.mask_numbers)
+    try:
+        return asyncio.run(serve(config, log=logging.get_log(process="supervisor")))
+    finally:
+        writer.close()
+
+
+# --- callers -------------------------------------------------------------------------------------------------------
+
+
+def _add_call(commands: Any) -> None:
+    parser = commands.add_parser("call", help="call an agent as a simulated caller and show the conversation")
+    parser.add_argument("uri", help="sip:user@host:port")
+    parser.add_argument("--script", type=Path, help="caller script (YAML); default: the shipped parcel conversation")
+    parser.add_argument("--out", type=Path, default=Path("out/call"), help="folder for recording, truth and page")
+    parser.add_argument("--http", default="", metavar="URL", help="the service's HTTP address, to show words and floor")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_call)
+
+
+def _call(arguments: argparse.Namespace) -> int:
+    from agent.simulator.command import call_command
+
+    return asyncio.run(
+        call_command(arguments.uri, arguments.script, arguments.out, http_url=arguments.http, as_json=arguments.json)
+    )
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser("demo", help="serve, let a simulated caller ring, show what happened")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for recording and page")
+    parser.add_argument("--script", type=Path, help="caller script (YAML)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from agent.app import start_service
+    from agent.simulator.command import call_command
+
+    async def run() -> int:
+        async with start_service() as service:
+            return await call_command(
+                service.sip_uri, arguments.script, arguments.out, http_url=service.http_url, as_json=arguments.json
+            )
+
+    return asyncio.run(run())
+
+
+def _add_load(commands: Any) -> None:
+    parser = commands.add_parser("load", help="many simulated callers at once")
+    parser.add_argument("uri", nargs="?", help="target; default: a service of its own on this machine")
+    parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--rate", type=float, default=5.0, help="new calls per second")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of a call")
+    parser.add_argument("--http", default="", metavar="URL", help="the target's HTTP address, for its CPU figures")
+    parser.add_argument("--model", default="vad", help="model of the own service (vad, parts, echo …)")
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=_load_test)
+
+
+def _load_test(arguments: argparse.Namespace) -> int:
+    from agent.app import start_service
+    from agent.bench.load import load_command
+
+    return asyncio.run(
+        load_command(
+            arguments.uri,
+            http_url=arguments.http,
+            calls=arguments.calls,
+            rate=arguments.rate,
+            seconds=arguments.seconds,
+            model=arguments.model,
+            as_json=arguments.json,
+            start_service=start_service,
+        )
+    )
+
+
+# --- benches -------------------------------------------------------------------------------------------------------
+
+
+def _add_bench(commands: Any) -> None:
+    benches = commands.add_parser("bench", help="benchmarks").add_subparsers(required=True, metavar="BENCH")
+    duplex = benches.add_parser("duplex", help="turn taking, measured on the wire (docs/benchmarks.md)")
+    duplex.add_argument("--speech", type=Path, metavar="DIR", help="folder with recorded clips and manifest.csv")
+    duplex.add_argument("--events", type=int, default=200, help="events of each kind")
+    duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
+    duplex.add_argument("--json", action="store_true")
+    duplex.set_defaults(run=_bench_duplex)
+    media = benches.add_parser("media", help="the media plane alone")
+    media.add_argument("--calls", type=int, default=500)
+    media.add_argument("--seconds", type=float, default=10.0)
+    media.add_argument("--json", action="store_true")
+    media.set_defaults(run=_bench_media)
+
+
+def _bench_duplex(arguments: argparse.Namespace) -> int:
+    from agent.app import start_service
+    from agent.bench.duplex import duplex_command
+
+    return asyncio.run(
+        duplex_command(
+            speech=arguments.speech,
+            events=arguments.events,
+            quick=arguments.quick,
+            as_json=arguments.json,
+            start_service=start_service,
+        )
+    )
+
+
+def _bench_media(arguments: argparse.Namespace) -> int:
+    from agent.bench.media import run_media_bench
+
+    result = run_media_bench(arguments.calls, arguments.seconds)
+    _show(result, as_json=arguments.json)
+    return 0
+
+
+def _show(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    width = max(len(key) for key in result)
+    for key, value in result.items():
+        print(f"{key:<{width}}  {value}")
+
+
+# --- config and doctor ---------------------------------------------------------------------------------------------
+
+
+def _add_config(commands: Any) -> None:
+    actions = commands.add_parser("config", help="the configuration").add_subparsers(required=True, metavar="ACTION")
+    show = actions.add_parser("show", help="effective values and where each comes from")
+    _with_config(show)
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(run=_config_show)
+
+
+def _config_show(arguments: argparse.Namespace) -> int:
+    from agent.config_load import render
+
+    print(render(_load(arguments), as_json=arguments.json))
+    return 0
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = commands.add_parser("doctor", help="check this machine and the configuration")
+    _with_config(parser)
+    parser.add_argument("--json", action="store_true")
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from agent.doctor import run_doctor
+
+    checks = run_doctor(_load(arguments))
+    if arguments.json:
+        print(
+            json.dumps([{"name": c.name, "status": c.status, "detail": c.detail, "advice": c.advice} for c in checks])
+        )
+    else:
+        marks = {"ok": "✓", "warn": "!", "fail": "✗"}
+        for check in checks:
+            print(f"{marks[check.status]} {check.name}: {check.detail}")
+            if check.advice:
+                print(f"    {check.advice}")
+    return 1 if any(check.status == "fail" for check in checks) else 0

@@ -1,0 +1,270 @@
+"""The front process: SIP signalling, sessions, HTTP, webhooks. It picks the adapters and wires them together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from telephony.sip_plane import SipPlane
+
+from agent import VERSION, logging
+from agent.api.calls import add_call_routes, problems
+from agent.api.health import add_health_routes
+from agent.app import READY_FILE, worker_names
+from agent.config import Config
+from agent.customer import CustomerServer
+from agent.events.names import LogEvent
+from agent.leases import Leases
+from agent.measures import CallMeasures
+from agent.metrics import Metrics
+from agent.model.protocol import Persona
+from agent.parts import open_brain, open_voice
+from agent.placement import Placement
+from agent.pool.client import WorkerClient
+from agent.pool.registry import WorkerRegistry
+from agent.scribe import Scribe
+from agent.session import Services
+from agent.switchboard import Switchboard
+from agent.tasks import Tasks
+from agent.voice.protocol import Voice
+from telephony.clock import MonotonicClock
+from telephony.edge_client import EdgeClient
+from telephony.errors import TransportClosed
+
+RECONNECT_S = 0.05
+START_S = 30.0
+LAG_PERIOD_S = 0.5
+
+
+class Front:
+    """Everything the front process owns."""
+
+    def __init__(self, config: Config, *, run_folder: str) -> None:
+        self._config = config
+        self._folder = run_folder
+        self._log = logging.get_log(process="front")
+        self._clock = MonotonicClock()
+        self._metrics = Metrics()
+        self._registry = WorkerRegistry()
+        self._workers: dict[str, WorkerClient] = {}
+        self._edge = EdgeClient()
+        self._edge_stats: dict[str, Any] = {}
+        self._edge_lost = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._ready = False
+        self._switchboard: Switchboard
+        self._voice: Voice
+        self._plane: SipPlane
+        self._http_port = 0
+
+    async def run(self) -> int:
+        """Start, serve until told to stop, drain, stop."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        async with contextlib.AsyncExitStack() as stack:
+            tasks = await stack.enter_async_context(Tasks())
+            await self._start(stack, tasks)
+            await self._stop.wait()
+            self._ready = False
+            self._plane.drain()
+            self._registry.drain()
+            await self._switchboard.drain(self._config.service.drain_s)
+            await self._plane.stop()
+        self._log.info(LogEvent.SERVICE_STOPPED)
+        return 0
+
+    async def _start(self, stack: contextlib.AsyncExitStack, tasks: Tasks) -> None:
+        config = self._config
+        customer = CustomerServer(config, log=self._log, metrics=self._metrics, wall=time.time, rng=random.Random())
+        store = await stack.enter_async_context(customer.opened(tasks))
+        brain = open_brain(config)
+        self._voice = open_voice(config)
+        await self._voice.start()
+        stack.push_async_callback(self._voice.stop)
+        self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
+        await self._connect_engine(tasks)
+        placement = Placement(self._registry, persona=Persona(), transfer_targets=tuple(config.sip.transfer_targets))
+        services = Services(
+            pool=placement,
+            voice=self._voice,
+            brain=brain,
+            decisions=customer,
+            new_scribe=lambda: Scribe(store, lease_s=config.store.lease_s, wall=time.time),
+            new_measures=lambda leg: CallMeasures(
+                self._metrics, leg, agent=config.agent.name, model=config.engine.model
+            ),
+            log=self._log,
+            agent=config.agent,
+            recording=config.recording,
+            gateway=config.service.gateway,
+            clock=self._clock,
+            wall=time.time,
+        )
+        self._switchboard = Switchboard(services)
+        leases = Leases(store, self._switchboard, config, log=self._log, wall=time.time, clock=self._clock)
+        await leases.recover()
+        tasks.start(leases.run())
+        tasks.start(self._watch_lag())
+        self._plane = self._new_plane()
+        await self._plane.start(self._switchboard.offer)
+        self._log.info(LogEvent.SIP_LISTENING, host=config.sip.host, port=self._plane.local_port)
+        await self._serve_http(stack, customer)
+        self._ready = True
+        self._announce()
+
+    # --- engine and edge ---
+
+    async def _connect_engine(self, tasks: Tasks) -> None:
+        names = worker_names(self._config)
+        connected = {name: asyncio.Event() for name in names}
+        for name in names:
+            tasks.start(self._keep_worker(name, connected[name]))
+        edge_up = asyncio.Event()
+        tasks.start(self._keep_edge(edge_up))
+        async with asyncio.timeout(START_S):
+            await edge_up.wait()
+            for name in names:
+                await connected[name].wait()
+
+    async def _keep_worker(self, name: str, connected: asyncio.Event) -> None:
+        while True:
+            try:
+                client = await WorkerClient.connect(f"{self._folder}/{name}.sock")
+            except (OSError, TimeoutError):
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            self._workers[name] = client
+            self._registry.add(client, spare=name.startswith("spare") and connected.is_set() is False)
+            connected.set()
+            hello = client.hello
+            self._log.info(LogEvent.WORKER_CONNECTED, worker=name, model=hello.model, rows=hello.rows, pid=hello.pid)
+            await client.lost.wait()
+            del self._workers[name]
+            if not self._stop.is_set():
+                self._log.warning(LogEvent.WORKER_LOST, worker=name)
+
+    async def _keep_edge(self, up: asyncio.Event) -> None:
+        self._edge.on_lost = self._edge_lost.set
+        while True:
+            try:
+                await self._edge.connect(f"{self._folder}/edge.sock")
+            except OSError:
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            self._edge_lost.clear()
+            self._log.info(LogEvent.EDGE_CONNECTED)
+            if up.is_set():
+                await self._plane.edge_restored()
+            up.set()
+            await self._poll_edge()
+            if not self._stop.is_set():
+                self._log.warning(LogEvent.EDGE_LOST)
+
+    async def _poll_edge(self) -> None:
+        """Keep the edge's numbers fresh for ``/healthz`` until it is lost."""
+        while not self._edge_lost.is_set():
+            with contextlib.suppress(TransportClosed, TimeoutError):
+                self._edge_stats = await self._edge.stats()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._edge_lost.wait(), 1.0)
+
+    def _new_plane(self) -> SipPlane:
+        raise NotImplementedError
+
+    # --- http ---
+
+    async def _serve_http(self, stack: contextlib.AsyncExitStack, customer: CustomerServer) -> None:
+        app = web.Application(middlewares=[problems])
+        add_health_routes(app, self._health, self._metrics)
+        add_call_routes(app, customer.store, customer.outbox)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, self._config.http.host, self._config.http.port)
+        await site.start()
+        self._http_port = runner.addresses[0][1]
+        self._log.info(LogEvent.HTTP_LISTENING, host=self._config.http.host, port=self._http_port)
+
+    def _health(self) -> dict[str, Any]:
+        workers = [self._worker_health(name, client) for name, client in self._workers.items()]
+        up = bool(self._workers) and self._edge.connected
+        status = "draining" if self._stop.is_set() else "ready" if self._ready and up else "degraded"
+        info = self._voice.info
+        return {
+            "status": status,
+            "version": VERSION,
+            "calls": len(self._switchboard.live),
+            "voice": {"name": info.name, "exact_word_times": info.exact_word_times, "why": info.why},
+            "ears": {"model": self._config.engine.model, "recogniser": self._config.ears.recogniser},
+            "workers": workers,
+            "edge": self._edge_stats,
+            "sip": {"port": self._plane.local_port},
+            "processes": self._processes(),
+        }
+
+    def _worker_health(self, name: str, client: WorkerClient) -> dict[str, Any]:
+        stats, hello = client.stats, client.hello
+        self._metrics.seats_total.labels(name).set(hello.rows)
+        self._metrics.seats_used.labels(name).set(client.seats)
+        shown: dict[str, Any] = {"name": name, "pid": hello.pid, "rows": hello.rows, "seats": client.seats}
+        if stats is not None:
+            self._metrics.step_times(name, p50_s=stats.step_p50_ms / 1000, p99_s=stats.step_p99_ms / 1000)
+            self._metrics.degradation_level.set(stats.degradation)
+            shown |= {
+                "step_p50_ms": stats.step_p50_ms,
+                "step_p99_ms": stats.step_p99_ms,
+                "late_rows": stats.late_rows,
+                "overruns": stats.overruns,
+            }
+        return shown
+
+    def _processes(self) -> list[dict[str, Any]]:
+        found = [{"name": "front", "pid": os.getpid()}]
+        found += [{"name": name, "pid": client.hello.pid} for name, client in self._workers.items()]
+        if "pid" in self._edge_stats:
+            found.append({"name": "edge", "pid": self._edge_stats["pid"]})
+        return found
+
+    def _announce(self) -> None:
+        """Tell programs by a file, people by a line."""
+        ready = {"sip_port": self._plane.local_port, "http_port": self._http_port, "pid": os.getpid()}
+        path = Path(self._folder) / READY_FILE
+        path.with_suffix(".new").write_text(json.dumps(ready))
+        path.with_suffix(".new").replace(path)
+        self._metrics.build_info.labels(VERSION, "", self._config.engine.model).set(1)
+        self._log.info(
+            LogEvent.SERVICE_READY,
+            sip=f"sip:agent@{self._shown_host()}:{self._plane.local_port}",
+            http=f"http://{self._config.http.host}:{self._http_port}",
+            voice=self._voice.info.name,
+            model=self._config.engine.model,
+            recogniser=self._config.ears.recogniser,
+        )
+
+    def _shown_host(self) -> str:
+        sip = self._config.sip
+        return sip.advertised_address or ("127.0.0.1" if sip.host == "0.0.0.0" else sip.host)
+
+    async def _watch_lag(self) -> None:
+        lag = self._metrics.event_loop_lag_seconds.labels("front")
+        while True:
+            due = self._clock.now() + LAG_PERIOD_S
+            await asyncio.sleep(LAG_PERIOD_S)
+            lag.observe(max(0.0, self._clock.now() - due))
+
+
+async def run_front(config: Config, *, run_folder: str) -> int:
+    """Main of the front process."""
+    writer = logging.configure(config.log.format, config.log.level, config.log.mask_numbers)
+    try:
+        return await Front(config, run_folder=run_folder).run()
+    finally:
+        writer.close()
