@@ -128,14 +128,8 @@ def _decode(piece: Floats) -> int | None:
     if total <= 0:
         return None
     spectrum = np.exp(-2j * np.pi * np.outer(_TONES_HZ, time)) @ (piece * window)
-    # a pure tone of energy E gives |X|^2 = E * sum(w)^2 / (2 * sum(w^2)) once windowed
-    power = 2 * np.abs(spectrum) ** 2 / window.sum() ** 2 * np.sum(window**2)
+    power = 2 * np.abs(spectrum) ** 2 / window.sum() ** 2 * np.sum(window**2)  # energy of each tone under the window
     low, high = int(np.argmax(power[:8])), int(np.argmax(power[8:]))
-    both = float(power[low]), float(power[8 + high])
-    balanced = min(both) > 0.05 * max(both)
-    # power is twice the tone's own share: a two-tone burst sums to about its total energy
-    return 8 * low + high if balanced and sum(both) / 2 >= PURITY * total * 0.5 and _share(both, total) else None
-
-
-def _share(both: tuple[float, float], total: float) -> bool:
-    return sum(both) >= PURITY * total
+    first, second = float(power[low]), float(power[8 + high])
+    balanced = min(first, second) > 0.05 * max(first, second)
+    return 8 * low + high if balanced and first + second >= PURITY * total else None
