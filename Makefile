@@ -8,7 +8,7 @@ ARGS ?=
 MODEL ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fast check fmt demo load bench bench-media bench-duplex doctor system clean
+.PHONY: help serve test fast lint check fmt demo load bench bench-media bench-duplex doctor system clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,11 +40,12 @@ test: $(DEV_STAMP) system ## all tests
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
 	$(BIN)/python -m pytest -q -m 'not peer and not slow'
 
-check: $(DEV_STAMP) ## style, types, then all tests
+lint: $(DEV_STAMP) ## style and types
 	$(BIN)/ruff format --check agent telephony tests deploy
 	$(BIN)/ruff check agent telephony tests deploy
 	$(BIN)/mypy
-	$(MAKE) test
+
+check: lint test ## what CI runs
 
 fmt: $(DEV_STAMP) ## format
 	$(BIN)/ruff format agent telephony tests deploy

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,17 +125,23 @@ def _free_port() -> int:
 
 async def serve(config: Config, *, log: Log) -> int:
     """Run a service in the foreground; returns its exit code."""
-    made = "" if config.service.run_folder else tempfile.mkdtemp(prefix="crosstalk-")
-    run_folder = config.service.run_folder or made
-    Path(run_folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-    (Path(run_folder) / READY_FILE).unlink(missing_ok=True)
-    try:
-        config, extra = with_example(config, run_folder)
-        supervisor = Supervisor([*extra, *roles_of(config, run_folder)], log=log, drain_s=config.service.drain_s)
+    with _run_folder(config.service.run_folder) as folder:
+        config, extra = with_example(config, folder)
+        supervisor = Supervisor([*extra, *roles_of(config, folder)], log=log, drain_s=config.service.drain_s)
         return await supervisor.run()
-    finally:
-        if made:
-            shutil.rmtree(made, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _run_folder(named: str) -> Iterator[str]:
+    """The named folder, or a private one that is removed afterwards."""
+    if not named:
+        with tempfile.TemporaryDirectory(prefix="crosstalk-", ignore_cleanup_errors=True) as made:
+            yield made
+        return
+    folder = Path(named)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / READY_FILE).unlink(missing_ok=True)
+    yield named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

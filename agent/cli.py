@@ -66,13 +66,8 @@ def _load(arguments: argparse.Namespace) -> Any:
         if not separator:
             raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
         flags[key] = _parsed(value)
-    for key, value in (
-        ("sip.port", arguments.sip_port),
-        ("http.port", arguments.http_port),
-        ("engine.model", arguments.model),
-    ):
-        if value is not None:
-            flags[key] = value
+    named = {"sip.port": arguments.sip_port, "http.port": arguments.http_port, "engine.model": arguments.model}
+    flags |= {key: value for key, value in named.items() if value is not None}
     return load_config(arguments.config, process_environment(), flags)
 
 

@@ -1,0 +1,371 @@
+"""A session from offer to end, with everything around it played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from agent.brain.protocol import Hangup, Say, SetExpect, Tool, Transfer
+from agent.config import AgentConfig, RecordingConfig
+from agent.errors import AdmissionRefused
+from agent.expectation import Expect, ExpectKind
+from agent.pool.messages import (
+    BeginUtterance,
+    DropUtterance,
+    Expecting,
+    KeyPressed,
+    OverlapEnded,
+    SetHold,
+    TurnContinued,
+    TurnEnded,
+    TurnPaused,
+    TurnReopened,
+    UtteranceEnded,
+    UtteranceStarted,
+)
+from agent.ports import Decision
+from agent.scribe import Scribe
+from agent.session import Services, Session
+from telephony.clock import MonotonicClock
+from telephony.events import (
+    DtmfReceived,
+    LegAnswered,
+    LegEnded,
+    LegHeld,
+    LegResumed,
+    MediaTimeout,
+    TransferNotified,
+    TransferOutcome,
+)
+from tests.unit.agent import call_fakes as fakes
+
+
+CALL = fakes.CALL
+
+
+class Pool:
+    """Gives prepared seats, one after the other; refuses when there is none left."""
+
+    transfer_targets = ("sip:",)
+
+    def __init__(self, seats: list[Any]) -> None:
+        self.seats = seats
+
+    async def open_seat(self, call_id: str, profile: Any, record: str) -> Any:
+        if not self.seats:
+            raise AdmissionRefused("pool_full", retry_after_s=5)
+        return self.seats.pop(0)
+
+    async def reseat(self, lost: Any, profile: Any, record: str) -> Any:
+        return await self.open_seat(CALL, profile, record)
+
+
+class Rig:
+    """A session and its surroundings."""
+
+    def __init__(self, answers: dict[str, list[Any]] | None = None, *, opening: list[Any] | None = None) -> None:
+        self.leg = fakes.FakeLeg()
+        self.seat = fakes.FakeSeat()
+        self.spare = fakes.FakeSeat(row=7)
+        self.pool = Pool([self.seat, self.spare])
+        self.store = fakes.RecordingStore()
+        self.decisions = fakes.FakeDecisions()
+        self.conversation = fakes.ListedConversation(
+            answers or {}, [Say(text="hello there")] if opening is None else opening
+        )
+        self.services = Services(
+            pool=cast(Any, self.pool),
+            voice=fakes.FakeVoice(),
+            brain=fakes.FakeBrain(self.conversation),
+            decisions=self.decisions,
+            new_scribe=lambda: Scribe(cast(Any, self.store), lease_s=10.0, wall=lambda: 1.0),
+            new_measures=lambda leg: fakes.NoMeasures(),
+            log=fakes.NoLog(),
+            agent=AgentConfig(),
+            recording=RecordingConfig(),
+            gateway="gw",
+            clock=MonotonicClock(),
+            wall=lambda: 1.0,
+        )
+        self.session = Session(self.leg, self.services)
+
+    async def settle(self) -> None:
+        for _ in range(60):
+            await asyncio.sleep(0)
+
+    async def answered(self) -> None:
+        await self.settle()
+        self.leg.emit(LegAnswered(leg_id=CALL))
+        await self.settle()
+
+    async def turn(self, text: str, number: int = 1, *, released: int = 0, at: int = 10_000) -> None:
+        self.seat.emit(turn_ended(text, number, released=released, at=at))
+        await self.settle()
+
+    def said(self) -> list[str]:
+        texts = self.seat.texts()
+        dropped = {message.utterance for message in self.seat.of(DropUtterance)}
+        return [texts[number] for number in sorted(texts) if number not in dropped]
+
+
+def turn_ended(text: str, number: int = 1, *, released: int = 0, at: int = 10_000) -> TurnEnded:
+    return TurnEnded(
+        call_id=CALL,
+        at=at,
+        turn=number,
+        revision=1,
+        words=tuple(text.split()),
+        confidence=0.9,
+        reason="score",
+        speech_end=at - 800,
+        released=released,
+    )
+
+
+@asynccontextmanager
+async def running(rig: Rig) -> AsyncIterator[Rig]:
+    task = asyncio.ensure_future(rig.session.run())
+    try:
+        await rig.answered()
+        yield rig
+    finally:
+        rig.leg.emit(LegEnded(leg_id=CALL, by="caller", status=200, reason="bye"))
+        await asyncio.wait_for(task, 5)
+
+
+async def test_call_is_answered_greeted_and_ended_once() -> None:
+    rig = Rig()
+    async with running(rig):
+        assert ("answer", 0) in rig.leg.did
+        assert rig.said() == ["hello there"]
+    assert rig.store.ended == [("success", "caller_hangup")]
+    assert rig.store.names() == ["call.started", "call.ended"]
+    assert rig.seat.closed
+
+
+async def test_refused_call_is_booked_and_gets_its_status() -> None:
+    rig = Rig()
+    rig.pool.seats.clear()
+    await asyncio.wait_for(rig.session.run(), 5)
+    assert rig.leg.did == [("refuse", 503)]
+    assert rig.store.ended == [("server_error", "no_capacity")]
+
+
+async def test_decision_to_reject_declines_the_call() -> None:
+    rig = Rig()
+    rig.decisions.decision = Decision(action="reject")
+    await asyncio.wait_for(rig.session.run(), 5)
+    assert rig.leg.did == [("refuse", 603)]
+    assert rig.store.ended == [("success", "refused_by_policy")]
+
+
+async def test_caller_who_gives_up_before_the_decision_ends_the_call() -> None:
+    rig = Rig()
+    rig.decisions.never = True
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.settle()
+    rig.leg.emit(LegEnded(leg_id=CALL, by="caller", status=487, reason="cancel"))
+    await asyncio.wait_for(task, 5)
+    assert rig.store.ended == [("success", "cancelled")]
+    assert not any(step[0] == "answer" for step in rig.leg.did)
+
+
+async def test_turn_gets_its_answer_and_the_expectation_reaches_the_ears() -> None:
+    expect = Expect(kind=ExpectKind.YES_NO)
+    rig = Rig({"where is it": [Say(text="is it blue"), SetExpect(expect=expect)]})
+    async with running(rig):
+        await rig.turn("where is it")
+        assert rig.said() == ["hello there", "is it blue"]
+        assert rig.seat.of(Expecting)[-1].expect["kind"] == "yes_no"
+    assert "call.turn" in rig.store.names()
+
+
+async def test_answer_prepared_for_exactly_these_words_is_not_rendered_twice() -> None:
+    rig = Rig({"where is it": [Say(text="over there")]})
+    async with running(rig):
+        paused = TurnPaused(call_id=CALL, at=9000, turn=1, revision=1, words=("where", "is", "it"), confidence=0.9)
+        rig.seat.emit(paused)
+        await rig.settle()
+        held = rig.seat.of(BeginUtterance)[-1]
+        assert (held.on_turn, held.on_revision) == (1, 1)
+        await rig.turn("where is it", released=held.utterance)
+        assert rig.said() == ["hello there", "over there"]
+        assert ("turn", "where is it") in rig.conversation.told
+
+
+async def test_preparation_is_dropped_when_the_turn_goes_on() -> None:
+    rig = Rig({"where": [Say(text="where what")]})
+    async with running(rig):
+        rig.seat.emit(TurnPaused(call_id=CALL, at=9000, turn=1, revision=1, words=("where",), confidence=0.9))
+        await rig.settle()
+        held = rig.seat.of(BeginUtterance)[-1].utterance
+        rig.seat.emit(TurnContinued(call_id=CALL, at=9100, turn=1))
+        await rig.settle()
+        assert rig.seat.of(DropUtterance)[-1].utterance == held
+        assert ("turn", "where") not in rig.conversation.told
+
+
+async def test_barge_in_tells_the_brain_exactly_what_was_heard() -> None:
+    answers = {"tell me": [Say(text="one two three"), Say(text="four five")], "stop": [Say(text="fine")]}
+    rig = Rig(answers, opening=[])
+    async with running(rig):
+        await rig.turn("tell me")
+        number = next(n for n, text in rig.seat.texts().items() if text == "one two three")
+        rig.seat.emit(UtteranceStarted(call_id=CALL, at=11_000, utterance=number))
+        rig.seat.emit(fakes.yielded(number, "one", "two three"))
+        await rig.settle()
+        assert ("interrupted", "one", "two three four five") in rig.conversation.told
+        await rig.turn("stop", 2)
+        assert rig.said()[-1] == "fine"
+    assert "call.interrupted" in rig.store.names()
+
+
+async def test_backchannel_behind_a_cut_resumes_the_answer() -> None:
+    rig = Rig({"tell me": [Say(text="one two three")]}, opening=[])
+    async with running(rig):
+        await rig.turn("tell me")
+        number = max(rig.seat.texts())
+        rig.seat.emit(fakes.yielded(number, "one", "two three"))
+        rig.seat.emit(OverlapEnded(call_id=CALL, at=12_000, verdict="barge_in", duration_ms=950, words=()))
+        await rig.turn("uh huh", 2)
+        assert rig.said()[-1] == "two three"
+        assert ("turn", "uh huh") not in rig.conversation.told
+
+
+async def test_reopened_turn_takes_the_answer_back() -> None:
+    rig = Rig({"my number is": [Say(text="what number")]})
+    async with running(rig):
+        await rig.turn("my number is")
+        rig.seat.emit(TurnReopened(call_id=CALL, at=10_400, turn=1))
+        await rig.settle()
+        assert ("reopened", 1) in rig.conversation.told
+
+
+async def test_key_reaches_worker_brain_and_outbox() -> None:
+    rig = Rig({"1": [Say(text="one pressed")]})
+    async with running(rig):
+        rig.leg.emit(DtmfReceived(leg_id=CALL, digit="1", duration_ms=80))
+        await rig.settle()
+        assert rig.seat.of(KeyPressed)[0].digit == "1"
+        assert rig.said()[-1] == "one pressed"
+    assert "call.dtmf" in rig.store.names()
+
+
+async def test_tool_result_comes_back_to_the_brain() -> None:
+    rig = Rig({"look": [Tool(name="find", arguments={"n": 1}, request_id="r1")]})
+    async with running(rig):
+        await rig.turn("look")
+        assert rig.decisions.tools == [("find", {"n": 1}, "r1")]
+        assert ("tool", True, {"ok": True}) in rig.conversation.told
+        assert rig.said()[-1] == "result is in"
+
+
+async def test_hangup_waits_until_the_goodbye_was_heard() -> None:
+    rig = Rig({"bye": [Say(text="good bye"), Hangup(reason="done")]})
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.answered()
+    rig.seat.play_all()
+    await rig.settle()
+    await rig.turn("bye")
+    assert ("hangup", "agent_hangup") not in rig.leg.did
+    rig.seat.emit(fakes.played(max(rig.seat.texts()), "good bye"))
+    await asyncio.wait_for(task, 5)
+    assert ("hangup", "agent_hangup") in rig.leg.did
+    assert rig.store.ended == [("success", "agent_hangup")]
+
+
+async def test_failed_transfer_goes_back_to_the_brain() -> None:
+    rig = Rig({"person": [Transfer(target="sip:person@example.org")]}, opening=[])
+    async with running(rig):
+        await rig.turn("person")
+        assert ("transfer", "sip:person@example.org") in rig.leg.did
+        rig.leg.emit(TransferNotified(leg_id=CALL, outcome=TransferOutcome.FAILED, status=486, reason="busy"))
+        await rig.settle()
+        assert ("transfer_failed", 486) in rig.conversation.told
+
+
+async def test_transfer_that_succeeds_ends_the_call_as_transferred() -> None:
+    rig = Rig({"person": [Transfer(target="sip:person@example.org")]}, opening=[])
+    async with running(rig):
+        await rig.turn("person")
+        rig.leg.emit(TransferNotified(leg_id=CALL, outcome=TransferOutcome.SUCCEEDED, status=200, reason="ok"))
+        await rig.settle()
+    assert rig.store.ended == [("success", "transferred")]
+    assert "call.transferred" in rig.store.names()
+
+
+async def test_hold_rests_the_row() -> None:
+    rig = Rig()
+    async with running(rig):
+        rig.leg.emit(LegHeld(leg_id=CALL))
+        rig.leg.emit(LegResumed(leg_id=CALL))
+        await rig.settle()
+        assert [message.held for message in rig.seat.of(SetHold)] == [True, False]
+
+
+async def test_media_timeout_ends_the_call_with_its_reason() -> None:
+    rig = Rig()
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.answered()
+    rig.leg.emit(MediaTimeout(leg_id=CALL, silent_s=15.0))
+    await asyncio.wait_for(task, 5)
+    assert rig.store.ended == [("client_error", "media_timeout")]
+
+
+async def test_call_moves_to_the_spare_when_its_worker_dies_and_says_the_rest() -> None:
+    rig = Rig()
+    async with running(rig):
+        rig.seat.die()
+        await rig.settle()
+        assert ("reroute", 7) in rig.leg.did
+        assert list(rig.spare.texts().values()) == ["hello there"]
+
+
+async def test_call_ends_as_worker_lost_when_no_seat_is_left() -> None:
+    rig = Rig()
+    rig.pool.seats.pop()
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.answered()
+    rig.seat.die()
+    await asyncio.wait_for(task, 5)
+    assert rig.store.ended == [("server_error", "worker_lost")]
+
+
+async def test_uninterruptible_sentence_that_was_lost_is_said_again() -> None:
+    rig = Rig(opening=[Say(text="this is a machine", interruptible=False)])
+    async with running(rig):
+        rig.seat.emit(
+            UtteranceEnded(
+                call_id=CALL, at=1, utterance=1, heard_words=0, heard="", unheard="this is a machine",
+                complete=False, reason="dropped",
+            )
+        )  # fmt: skip
+        await rig.settle()
+        assert rig.said() == ["this is a machine", "this is a machine"]
+
+
+async def test_disclosure_is_told_when_it_was_heard_whole() -> None:
+    rig = Rig(opening=[Say(text="this is a machine", interruptible=False)])
+    async with running(rig):
+        rig.seat.play_all()
+        await rig.settle()
+    assert "disclosure.completed" in rig.store.names()
+
+
+async def test_bug_in_the_brain_ends_only_this_call_and_books_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+
+    def broken(turn: Any) -> Any:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(rig.conversation, "turn", broken)
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.answered()
+    rig.seat.emit(turn_ended("anything"))
+    await asyncio.wait_for(task, 5)
+    assert rig.store.ended == [("server_error", "internal_error")]
+    assert ("hangup", "internal_error") in rig.leg.did
