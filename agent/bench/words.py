@@ -1,0 +1,108 @@
+"""Which words were heard: heard text and resume, judged by the marker voice.
+
+Word k of a marker answer is a tone pair that says k (mod 64), so that what the caller got is read from the audio
+itself. ``MarkerWord.start`` and ``end`` are on the caller's clock.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.bench.statistics import Proportion
+
+MARKER_CYCLE = 64
+STOP_SLACK_S = 0.01
+"""One frame: ``t_stop`` is the end of a 10 ms frame, a word's last sample is exact."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MarkerWord:
+    """One word decoded from the audio."""
+
+    start: float
+    end: float
+    index: int
+    """Position in the answer: unwrapped, not modulo 64."""
+
+
+def unwrapped(words: Sequence[tuple[int, float, float]], *, first: int = 0) -> list[MarkerWord]:
+    """(k mod 64, start, end) in order of time → words with positions that count on from near ``first``."""
+    found: list[MarkerWord] = []
+    near = first
+    for k, start, end in words:
+        half = MARKER_CYCLE // 2
+        index = near + (k - near + half) % MARKER_CYCLE - half
+        found.append(MarkerWord(start, end, index))
+        near = index
+    return found
+
+
+def heard_before(words: Sequence[MarkerWord], since: float, stop: float) -> int:
+    """Words of the answer begun at ``since`` whose last sample was received by ``stop``."""
+    return sum(since <= word.start and word.end <= stop + STOP_SLACK_S for word in words)
+
+
+@dataclass(frozen=True, slots=True)
+class HeardText:
+    """True and claimed count of heard words at each yield."""
+
+    errors: tuple[int, ...]
+    """Claimed − true."""
+
+    @property
+    def within_one(self) -> Proportion:
+        return Proportion(sum(abs(error) <= 1 for error in self.errors), len(self.errors))
+
+    @property
+    def over_claim(self) -> Proportion:
+        return Proportion(sum(error >= 2 for error in self.errors), len(self.errors))
+
+    @property
+    def mean_error(self) -> float:
+        return sum(self.errors) / len(self.errors) if self.errors else math.nan
+
+
+def heard_text(pairs: Sequence[tuple[int, int]]) -> HeardText:
+    """(true, claimed) per yield."""
+    return HeardText(tuple(claimed - true for true, claimed in pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """One resumed answer: how many words had been fully received, and where it went on."""
+
+    heard: int
+    next_word: int | None
+    """Index of the first word spoken after the stop; ``None`` if nothing followed."""
+    clauses: tuple[int, ...]
+    """Index of the first word of each clause, ascending, beginning with 0."""
+
+    @property
+    def verdict(self) -> str:
+        """``correct`` (at the first word not heard, or back to the start of its clause), ``skipped``, ``repeated``."""
+        if self.next_word is None or self.next_word > self.heard:
+            return "skipped"
+        clause = self.clauses[max(0, bisect_right(self.clauses, self.heard) - 1)]
+        return "correct" if self.next_word >= clause else "repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumes:
+    """Shares of resumed answers."""
+
+    correct: Proportion
+    skipped: Proportion
+    repeated: Proportion
+
+
+def resumes(found: Sequence[Resumption]) -> Resumes:
+    verdicts = [one.verdict for one in found]
+    n = len(verdicts)
+    return Resumes(
+        correct=Proportion(verdicts.count("correct"), n),
+        skipped=Proportion(verdicts.count("skipped"), n),
+        repeated=Proportion(verdicts.count("repeated"), n),
+    )
