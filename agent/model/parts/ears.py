@@ -1,0 +1,277 @@
+"""The default ears: a ``DuplexModel`` that hears and does not speak, made of kept parts.
+
+Silero VAD and levels say who speaks, a recogniser (in processes of its own) gives words, tables say when a turn is
+over and what an overlap is. All arithmetic over rows is batched; words move a row only when they change.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import ModelError
+from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
+from agent.model.parts.overlap import Verdict
+from agent.model.parts.recogniser import NoRecogniser, Recogniser
+from agent.model.parts.rowstate import RowState, pack, unpack
+from agent.model.parts.silero import open_session
+from agent.model.parts.turns import Turn
+from agent.model.parts.vad import Activity, SpeechDetector
+from agent.model.protocol import HeardWords, ModelSpec, Persona, StepInput, StepOutput, neutral_output
+
+STEP_MS = 20
+RATE_HZ = 8000
+STEP_SAMPLES = RATE_HZ * STEP_MS // 1000
+PREROLL_SAMPLES = RATE_HZ * 300 // 1000
+"""Audio before the onset that a recogniser gets: the onset is known 60 ms late, and soft beginnings later."""
+UTTERANCE_GAP_MS = 400
+"""Silence that ends an utterance of the recogniser; partial words serve until then."""
+REOPEN_MS = 700
+"""Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
+VERSION = b"parts-ears-1\n"
+
+
+class _EarState(RowState):
+    """What the ears keep of every row beside VAD and words."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self.position = self._column("position", np.int64)
+        """Media time: samples since the reset."""
+        self.open = self._column("turn_open", np.bool_)
+        self.needed_ms = self._column("needed_ms", np.int64, NOT_HEARD_MS)
+        self.listening = self._column("listening", np.bool_)
+        """The recogniser takes this row's audio."""
+        self.preroll = self._column("preroll", np.int16, shape=(PREROLL_SAMPLES,))
+        self.preroll_from = self._column("preroll_from", np.int64)
+        """Media time before which audio belongs to an utterance that is over."""
+
+
+def _silence(rows: int) -> StepInput:
+    quiet = np.zeros((rows, STEP_SAMPLES), np.int16)
+    yes, no = np.ones(rows, np.bool_), np.zeros(rows, np.bool_)
+    return StepInput(pcm=quiet, own=quiet, mask=yes, reset=no, lost=no, speaking=no)
+
+
+def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "") -> Ears:
+    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``sherpa`` (a model in ``sherpa_model``) or ``none``.
+
+    Raises ``ModelError`` where a part cannot be loaded.
+    """
+    return Ears(rows, _recogniser(recogniser, processes, sherpa_model))
+
+
+def _recogniser(name: str, processes: int, sherpa_model: str) -> Recogniser:
+    if name == "none":
+        return NoRecogniser()
+    raise ModelError(f"recogniser {name!r} is unknown; known: none")
+
+
+class Ears:
+    """See ``agent.model.protocol.DuplexModel``."""
+
+    def __init__(self, rows: int, recogniser: Recogniser, session: Any | None = None) -> None:
+        session = session if session is not None else open_session()
+        self._rows = rows
+        self._recogniser = recogniser
+        self._vad = SpeechDetector(rows, session)
+        self._own = _EarState(rows)
+        self._turns = [Turn() for _ in range(rows)]
+        self._changed: set[int] = set()
+        """Rows with words to tell."""
+        self._spec = ModelSpec(
+            name="parts",
+            step_ms=STEP_MS,
+            rate_in_hz=RATE_HZ,
+            emits_words=recogniser.gives_words,
+            emits_scores=True,
+            wants_own_audio=True,
+            rows=rows,
+            bytes_per_row=32 * 1024,
+        )
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._spec
+
+    def warmup(self) -> None:
+        """Run steps on a throw-away instance of the same session: arenas and code paths are warm afterwards."""
+        probe = Ears(self._rows, NoRecogniser(), self._vad.silero.session)
+        for _ in range(16):
+            probe.step(_silence(self._rows))
+
+    def self_test(self) -> int:
+        """Silence must score low and a voice-like tone complex must run through; rows that fit."""
+        probe = Ears(min(self._rows, 2), NoRecogniser(), self._vad.silero.session)
+        for _ in range(16):
+            out = probe.step(_silence(probe.spec.rows))
+        if not bool((out.p_speech < 0.1).all() and out.valid.all()):
+            raise ModelError("silero_vad.onnx: hears speech in silence")
+        return self._rows
+
+    def admit(self, row: int, persona: Persona) -> None:
+        self._forget(np.array([row]))
+
+    def release(self, row: int) -> None:
+        self._forget(np.array([row]))
+
+    def force(self, row: int, *, text: str | None) -> None:
+        """Ears do not speak."""
+
+    def close(self) -> None:
+        self._recogniser.close()
+
+    def step(self, inputs: StepInput) -> StepOutput:
+        """One step of 160 samples for the rows of the mask; see ``StepInput`` and ``StepOutput`` for shapes."""
+        if inputs.reset.any():
+            self._forget(np.flatnonzero(inputs.reset))
+        for row, expect in inputs.expects.items():
+            self._turns[row].expect = expect
+            self._refresh(row)
+        out = neutral_output(self._rows, inputs.mask)
+        rows = np.flatnonzero(inputs.mask)
+        if not len(rows):
+            return out
+        pcm = inputs.pcm[rows]
+        speaking = inputs.speaking[rows]
+        self._own.position[rows] += STEP_SAMPLES
+        activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking)
+        self._open_turns(rows, activity, speaking)
+        self._listen(rows, pcm, activity)
+        out.words = self._collect(inputs.mask)
+        self._score(out, rows, activity, speaking)
+        return out
+
+    def _open_turns(self, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
+        """New speech opens a turn, or goes on with one that has not ended for good."""
+        for at in np.flatnonzero(activity.onset):
+            row = int(rows[at])
+            turn = self._turns[row]
+            if not turn.open or self._is_over(turn, row):
+                turn.begin(overlap=bool(speaking[at]))
+                self._own.open[row] = True
+            self._refresh(row)
+
+    def _is_over(self, turn: Turn, row: int) -> bool:
+        """The end was called and either long ago or answered: what comes now is a new turn."""
+        if turn.ended_at is None:
+            return False
+        since_ms = (int(self._own.position[row]) - turn.ended_at) * 1000 // RATE_HZ
+        return since_ms >= REOPEN_MS or turn.spoken_over_ms >= REOPEN_MS
+
+    def _listen(self, rows: NDArray[np.intp], pcm: NDArray[np.int16], activity: Activity) -> None:
+        """Feed the recogniser from the onset (and before) to a gap behind the last speech."""
+        if not self._recogniser.gives_words:
+            return
+        own = self._own
+        for at in np.flatnonzero(activity.onset & ~own.listening[rows]):
+            self._start_utterance(int(rows[at]))
+        for at in np.flatnonzero(own.listening[rows]):
+            row = int(rows[at])
+            self._recogniser.feed(row, pcm[at])
+            if activity.silence_ms[at] >= UTTERANCE_GAP_MS:
+                self._recogniser.stop(row)
+                own.listening[row] = False
+                own.preroll_from[row] = own.position[row]
+        own.preroll[rows] = np.concatenate([own.preroll[rows, STEP_SAMPLES:], pcm], axis=1)
+
+    def _start_utterance(self, row: int) -> None:
+        own, turn = self._own, self._turns[row]
+        turn.close_utterance()
+        turn.utterance = self._recogniser.start(row, turn.expect, turn.mode)
+        before = int(own.position[row]) - STEP_SAMPLES
+        count = min(PREROLL_SAMPLES, before - int(own.preroll_from[row]))
+        turn.utterance_began = before - count
+        own.listening[row] = True
+        if count > 0:
+            self._recogniser.feed(row, own.preroll[row, PREROLL_SAMPLES - count :])
+
+    def _collect(self, mask: NDArray[np.bool_]) -> list[HeardWords]:
+        """Take in what the recogniser has found; the words of rows whose words or finality have changed."""
+        for found in self._recogniser.poll():
+            turn = self._turns[found.row]
+            if found.utterance != turn.utterance:
+                continue
+            turn.take(found)
+            self._refresh(found.row)
+            self._changed.add(found.row)
+        if not self._changed:
+            return []
+        told = sorted(row for row in self._changed if mask[row])
+        self._changed.difference_update(told)
+        return [heard for row in told if (heard := self._heard(row)) is not None]
+
+    def _heard(self, row: int) -> HeardWords | None:
+        turn = self._turns[row]
+        now = (turn.words, not turn.awaits_words)
+        if now == turn.said or (not now[0] and not turn.said[0]):
+            return None
+        turn.said = now
+        return HeardWords(
+            row=row, words=now[0], final=now[1], confidence=turn.mean_confidence(), end_samples=turn.heard_to
+        )
+
+    def _forget(self, rows: NDArray[np.intp]) -> None:
+        self._vad.reset(rows)
+        self._own.reset(rows)
+        for row in rows.tolist():
+            self._recogniser.cancel(row)
+            self._turns[row] = Turn()
+            self._changed.discard(row)
+            self._refresh(row)
+
+    def snapshot(self, row: int) -> bytes:
+        """Everything but the recogniser's own state: words of an utterance in progress are kept as they stand."""
+        saved = {**self._vad.save(row), **self._own.save(row)}
+        saved["turn"] = np.frombuffer(json.dumps(self._turns[row].to_json()).encode(), np.uint8)
+        return pack(VERSION, saved)
+
+    def restore(self, row: int, blob: bytes) -> None:
+        saved = unpack(VERSION, blob)
+        if "turn" not in saved:
+            raise ModelError("snapshot: column turn is missing")
+        turn = Turn.from_json(json.loads(saved["turn"].tobytes()))
+        self._forget(np.array([row]))
+        self._vad.load(row, saved)
+        self._own.load(row, saved)
+        self._own.listening[row] = False
+        self._turns[row] = turn
+        self._refresh(row)
+
+    def _refresh(self, row: int) -> None:
+        """Work out again what the row's words and expectation mean."""
+        turn = self._turns[row]
+        self._own.needed_ms[row] = turn.needed_silence_ms(gives_words=self._recogniser.gives_words)
+
+    def _score(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
+        own = self._own
+        out.p_speech[rows] = activity.p_speech
+        is_open = own.open[rows]
+        ends = np.where(is_open, p_end(activity.silence_ms, own.needed_ms[rows]), 0.0)
+        out.p_end[rows] = ends
+        self._note_ends(rows, ends >= 0.5, speaking)
+        for at in np.flatnonzero(is_open):
+            row = int(rows[at])
+            turn = self._turns[row]
+            if turn.overlap:
+                turn.judge_overlap(int(activity.speech_ms[at]))
+                out.p_take[row] = turn.verdict is Verdict.TAKES
+                out.p_backchannel[row] = turn.verdict is Verdict.BACKCHANNEL
+        noise = activity.noise & speaking
+        out.p_backchannel[rows[noise]] = 1.0
+
+    def _note_ends(self, rows: NDArray[np.intp], over: NDArray[np.bool_], speaking: NDArray[np.bool_]) -> None:
+        """Remember where ends were called and how much of our voice followed."""
+        own = self._own
+        for at in np.flatnonzero(own.open[rows]):
+            turn = self._turns[int(rows[at])]
+            if not over[at]:
+                turn.ended_at = None
+                turn.spoken_over_ms = 0
+            elif turn.ended_at is None:
+                turn.ended_at = int(own.position[rows[at]])
+            elif speaking[at]:
+                turn.spoken_over_ms += STEP_MS

@@ -1,0 +1,84 @@
+"""When is a turn over: how much silence each kind of answer needs (a table), and ``p_end`` from it.
+
+``p_end`` is 0.5 exactly when the silence needed has been reached, and 1 at twice that.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.expectation import Expect, ExpectKind
+from agent.model.parts.completeness import Match, State
+
+END_SCORE = 0.5
+
+DIGITS_COMPLETE_MS = 140
+"""All digits that were asked for: nothing can follow."""
+DIGITS_OPEN_MS = 800
+"""Digits of unknown number: gaps between groups are 0.3-0.7 s."""
+DIGITS_ONE_SHORT_MS = 900
+"""One digit short is more often a digit not heard than a pause before the last one."""
+DIGITS_MISSING_MS = 1800
+YES_MS = 250
+NO_MS = 380
+"""A correction often follows a no."""
+PHRASE_MS = 260
+PHRASE_OPEN_MS = 340
+"""A whole phrase that has an optional rest."""
+DATE_MS = 320
+DATE_OPEN_MS = 500
+"""A weekday may be followed by its date."""
+PREFIX_MS = 1500
+OUTSIDE_MS = 650
+HANGING_MS = 1500
+NOT_HEARD_MS = 620
+"""The recogniser has rejected the speech, or has not said anything yet."""
+
+WITHOUT_WORDS_MS: dict[ExpectKind, int] = {
+    ExpectKind.UNKNOWN: 600,
+    ExpectKind.FREE: 700,
+    ExpectKind.YES_NO: 350,
+    ExpectKind.DIGITS: 700,
+    ExpectKind.DATE: 600,
+    ExpectKind.PHRASES: 560,
+}
+"""No recogniser at all: patience by what is expected."""
+WITHOUT_WORDS_SHORT_MS = 1400
+"""No recogniser, and clearly too few syllables for the digits that were asked for."""
+
+
+def needed_silence_ms(match: Match, expect: Expect) -> int:
+    """Silence that ends a turn whose words stand to ``expect`` as ``match`` says."""
+    if match.state is State.SILENT:
+        return NOT_HEARD_MS
+    if match.state is State.OUTSIDE:
+        return HANGING_MS if match.hanging else OUTSIDE_MS
+    if match.state is State.PREFIX:
+        if match.answer is ExpectKind.DIGITS and match.missing:
+            return DIGITS_ONE_SHORT_MS if match.missing == 1 else DIGITS_MISSING_MS
+        return PREFIX_MS
+    return _complete_ms(match)
+
+
+def _complete_ms(match: Match) -> int:
+    if match.answer is ExpectKind.DIGITS:
+        return DIGITS_OPEN_MS if match.may_go_on else DIGITS_COMPLETE_MS
+    if match.answer is ExpectKind.YES_NO:
+        return NO_MS if match.negative else YES_MS
+    if match.answer is ExpectKind.DATE:
+        return DATE_OPEN_MS if match.may_go_on else DATE_MS
+    return PHRASE_OPEN_MS if match.may_go_on else PHRASE_MS
+
+
+def needed_silence_without_words_ms(expect: Expect, syllables: int) -> int:
+    """Silence that ends a turn of which only its ``syllables`` are known."""
+    if expect.kind is ExpectKind.DIGITS and expect.digits and syllables < expect.digits:
+        return WITHOUT_WORDS_SHORT_MS
+    return WITHOUT_WORDS_MS[expect.kind]
+
+
+def p_end(silence_ms: NDArray[np.int64], needed_ms: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``[R]`` silence and silence needed → ``[R]`` 0..1; 0.5 where they are equal."""
+    share = END_SCORE * silence_ms / np.maximum(needed_ms, 1)
+    return np.minimum(share, 1.0).astype(np.float32)

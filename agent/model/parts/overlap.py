@@ -1,0 +1,75 @@
+"""What is spoken into our voice: does it take the floor, is it a backchannel, or neither yet?
+
+Words decide here; how long the overlap lasts is judged by the floor (the 0.9 s rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from agent.expectation import Expect, ExpectKind
+from agent.model.parts.completeness import FILLERS, State, match
+from agent.model.parts.numbers import DIGITS
+from agent.model.parts.patterns import compile_patterns, search
+
+
+class Verdict(StrEnum):
+    UNDECIDED = "undecided"
+    TAKES = "takes"
+    BACKCHANNEL = "backchannel"
+
+
+BACKCHANNEL_PATTERNS = (
+    "( mhm | uh-huh | uh huh | mm-hmm | mm | hmm | hm | huh | um | uh )",
+    "( yeah | yep | yup | yes | okay | ok | right | sure | fine | good | great | nice | cool | wow | really | oh )",
+    "( i see | got it | all right | alright | of course | makes sense | that's right | very good )",
+    "( thank you | thanks )",
+)
+"""Every one in use must be listed: unknown short words are not recognised as backchannels by any measure tried."""
+TAKING_PATTERNS = (
+    "( stop | wait | no | nope | sorry | hello | pardon | but | actually | listen | enough | cancel )",
+    "( hold on | hang on | excuse me | one moment | just a moment | one second | hold it | shut up | be quiet )",
+    "( what | where | when | who | why | how | which )",
+    "( i want | i need | i said | i have | i would | i'd like | i don't | can i | can you | could you | let me )",
+    "( never mind | not that | that's wrong | that's not | go back | say again | repeat | help | agent | operator )",
+)
+BACKCHANNEL_MOST_MS = 1200
+"""Longer speech is more than its backchannel words."""
+
+
+def judge(words: Sequence[str], expect: Expect, speech_ms: int) -> Verdict:
+    """Verdict on the ``words`` of an overlap whose speech lasted ``speech_ms`` so far."""
+    said = [word for word in words if word not in FILLERS]
+    if not said:
+        short = bool(words) and speech_ms <= BACKCHANNEL_MOST_MS
+        return Verdict.BACKCHANNEL if short else Verdict.UNDECIDED
+    if takes(said, expect):
+        return Verdict.TAKES
+    if only_backchannels(said) and speech_ms <= BACKCHANNEL_MOST_MS:
+        return Verdict.BACKCHANNEL
+    return Verdict.UNDECIDED
+
+
+def takes(words: Sequence[str], expect: Expect) -> bool:
+    """A floor-taking word or phrase, a digit where digits are expected, or an expected phrase."""
+    if search(compile_patterns(TAKING_PATTERNS), words).passed:
+        return True
+    if (expect.kind is ExpectKind.DIGITS or expect.digits) and any(word in DIGITS and word != "oh" for word in words):
+        return True
+    found = match(words, expect)
+    return found.state is State.COMPLETE and found.answer in (ExpectKind.PHRASES, ExpectKind.DATE)
+
+
+def only_backchannels(words: Sequence[str]) -> bool:
+    """Whether ``words`` are backchannels from the first to the last ("yeah okay right")."""
+    automaton = compile_patterns(BACKCHANNEL_PATTERNS)
+    states = frozenset({0})
+    for word in words:
+        following = automaton.advance(states, word)
+        if not following and automaton.accepts(states):
+            following = automaton.advance(frozenset({0}), word)
+        if not following:
+            return False
+        states = following
+    return automaton.accepts(states)
