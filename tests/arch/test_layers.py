@@ -24,7 +24,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "agent.brain": IO_MODULES | {"torch", "redis", "telephony"},
     "agent.model": {"asyncio", "agent.session", "agent.store", "redis"},
     "agent.session": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
-    "agent.switchboard": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
+    "agent.switchboard": {"torch", "redis", "telephony.sip", "agent.store.sqlite", "agent.store.redis"},
 }
 """Module prefix to what it must not import (prefixes)."""
 

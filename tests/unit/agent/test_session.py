@@ -43,7 +43,6 @@ from telephony.events import (
 )
 from tests.unit.agent import call_fakes as fakes
 
-
 CALL = fakes.CALL
 
 
