@@ -21,8 +21,8 @@ MAX_UTTERANCES: Final = 64
 """Utterances that may wait on a row; more are dropped at once (and say so)."""
 MAX_SAMPLES: Final = 8000 * 240
 """Voice audio that may wait on a row; audio beyond is cut off."""
-STARVED_FRAMES: Final = 250
-"""An utterance whose audio does not come for 5 s is over: a voice has died, the call has not."""
+STARVED_FRAMES: Final = 500
+"""An utterance whose audio does not come for 10 s is over: a voice has died, the call has not."""
 FADE_SAMPLES: Final = 40
 """5 ms: a cut does not click."""
 _FADE: Final = np.linspace(1.0, 0.0, FADE_SAMPLES, dtype=np.float32)
@@ -48,6 +48,9 @@ class Utterance:
     """No more audio will come."""
     started: bool = False
     starved: int = 0
+    """Frames in which audio was due and had not come."""
+    broken: bool = False
+    """Its voice has died: what came is all there will be."""
 
     @property
     def is_handed_out(self) -> bool:
@@ -74,7 +77,9 @@ class Ended:
 def _ended(utterance: Utterance, reason: str) -> Ended:
     count = utterance.heard_words()
     texts = [word.text for word in utterance.words]
-    complete = utterance.last and utterance.played >= utterance.total and utterance.started
+    if utterance.broken:
+        reason = "dropped"
+    complete = utterance.last and utterance.played >= utterance.total and reason != "dropped"
     return Ended(utterance.number, count, " ".join(texts[:count]), " ".join(texts[count:]), complete, reason)
 
 
@@ -237,8 +242,8 @@ class SpeechBuffer:
         if utterance.starved < STARVED_FRAMES:
             return []
         self._queue.popleft()
-        if self._out and self._out[-1][1] is utterance:
-            utterance.last = True  # what was handed out is still on its way
+        utterance.broken = True
+        if self._out and self._out[-1][1] is utterance:  # what was handed out is still on its way
             self._leaving.append(utterance)
             return []
         return [self._forget(utterance, "dropped")]

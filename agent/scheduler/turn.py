@@ -9,10 +9,25 @@ from __future__ import annotations
 from agent.model.protocol import HeardWords
 
 
+def _joined(before: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
+    """``before`` and ``words``; ears that do not cut tell the whole turn again, and then ``words`` is all."""
+    return words if words[: len(before)] == before else before + words
+
+
 class TurnText:
     """Words of the running turn; ``revision`` grows with each change of them."""
 
-    __slots__ = ("_segment_end", "_settled", "confidence", "final", "number", "revision", "words")
+    __slots__ = (
+        "_ended",
+        "_previous",
+        "_segment_end",
+        "_settled",
+        "confidence",
+        "final",
+        "number",
+        "revision",
+        "words",
+    )
 
     def __init__(self) -> None:
         self.number = 0
@@ -22,33 +37,56 @@ class TurnText:
         self.final = False
         self._settled: tuple[str, ...] = ()
         """Words of segments that the ears have finished."""
+        self._previous: tuple[str, ...] = ()
+        """Words of the turn that has ended, while those of the next (or of its rest) come in."""
         self._segment_end: int | None = None
+        self._ended = False
+
+    @property
+    def has_new_words(self) -> bool:
+        """Words came that do not belong to a turn that has ended."""
+        return bool(self.words) and not self._ended
 
     def begin(self) -> None:
-        """The next turn. Words that were heard before it was known to be one stay: they began it."""
+        """The next turn. Words that came before it was known to be one stay: they began it."""
+        if self._ended:
+            self.clear()
         self.number += 1
         self.revision = 1 if self.words else 0
+        self._previous = ()
 
-    def settle(self) -> None:
-        """The turn was ended: if it goes on after all, new words are added to these."""
-        self._settled = self.words
-        self.final = True
+    def end(self) -> None:
+        """The turn has ended; it may be reopened."""
+        self._ended = True
+
+    def reopen(self) -> None:
+        """The turn that had ended goes on: what came since is its rest."""
+        if self._ended:
+            self._settled = self.words
+        else:
+            self._settled = self._previous
+            self.words = _joined(self._previous, self.words)
+            self.revision += 1
+        self._ended, self.final = False, False
 
     def clear(self) -> None:
-        """Forget the words (an overlap that was no turn; a turn that is over)."""
-        self.words, self._settled, self.confidence, self.final, self._segment_end = (), (), 0.0, False, None
+        """Forget the words: an overlap that was no turn."""
+        self.words, self._settled, self._previous = (), (), ()
+        self.confidence, self.final, self._segment_end, self._ended = 0.0, False, None, False
 
     def update(self, heard: HeardWords) -> bool:
-        """Take in what the ears say; true if words, or their being final, have changed."""
+        """Take in what the ears say; true if the words, or their being final, have changed."""
+        if self._ended:
+            previous = self.words
+            self.clear()
+            self._previous = previous
         if self.final and not (heard.final and heard.end_samples == self._segment_end):
             self._settled = self.words
-        settled = self._settled
-        repeats = heard.words[: len(settled)] == settled  # these ears do not cut: they tell the whole turn again
-        words = heard.words if repeats else settled + heard.words
-        changed = words != self.words
-        if not changed and heard.final == self.final:
+        words = _joined(self._settled, heard.words)
+        if words == self.words and heard.final == self.final:
             return False
-        self.revision += changed
+        if words != self.words:
+            self.revision += 1
         self.words, self.confidence, self.final = words, heard.confidence, heard.final
         self._segment_end = heard.end_samples
         return True

@@ -111,9 +111,9 @@ class FloorMachine:
         before, self.state = self.state, row.then
         if row.then is FloorState.OPEN and before is not FloorState.OPEN:
             self.rest()
-        elif row.then is FloorState.OVERLAP and before is not FloorState.OVERLAP:
+        elif before is FloorState.AGENT and row.then in (FloorState.OVERLAP, FloorState.YIELDING):
             self.overlap_from = self.onset if self.onset != NEVER else self.now
-        elif row.then is FloorState.YIELDING:
+        if row.then is FloorState.YIELDING and before is not FloorState.YIELDING:
             self.yielded_at = self.now
         return row.actions
 
@@ -121,6 +121,19 @@ class FloorMachine:
         """Nobody speaks from now on: the silence clock starts."""
         self.floor_free_at = self.now
         self._silences_told = 0
+
+    def skip(self, samples: int) -> None:
+        """Media time goes on and all timers rest."""
+        self.now += samples
+        self.last_speech += samples
+        self.floor_free_at += samples
+        self.turn_from += samples
+        self.overlap_from += samples
+        self.yielded_at += samples
+        if self.onset != NEVER:
+            self.onset += samples
+        if self.ended_at != NEVER:
+            self.ended_at += samples
 
     def open_turn(self, *, reopened: bool) -> None:
         """The caller's turn runs from here."""

@@ -1,0 +1,434 @@
+"""The scheduler: plan -> step -> commit, for all rows of one worker. Pure: arrays and messages in and out.
+
+``step`` is called when the audio of one phase has come and answers it in the same call; ``conceal`` when it has
+not come in time. Nothing here waits, locks, logs or does I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import ConfigError, ModelError
+from agent.expectation import Expect
+from agent.model.protocol import DuplexModel, Persona, StepInput, StepOutput
+from agent.pool.messages import (
+    AgentText,
+    BeginUtterance,
+    CloseSeat,
+    DropUtterance,
+    Expecting,
+    KeyPressed,
+    OpenSeat,
+    SeatClosed,
+    SeatMessage,
+    SeatOpened,
+    SeatRefused,
+    SetHold,
+    UtteranceAudio,
+)
+from agent.scheduler.admission import Admission, Degradation
+from agent.scheduler.floor.machine import SAMPLES_PER_MS
+from agent.scheduler.floor.profile import FloorProfile
+from agent.scheduler.rows import RowTable
+from agent.scheduler.seat import Seat
+from telephony.link import FRAME_SAMPLES, InBatch, InFlag, OutBatch, OutFlag
+
+MAX_CONCEALED: Final = 10
+"""Frames in a row (200 ms) for which a row that sends nothing is stepped on concealed audio."""
+CONCEAL_FADE: Final = 0.7
+"""Each concealed frame repeats the last one, that much weaker."""
+RING: Final = 16
+"""Frames handed out that are kept per row, to be heard again as our own audio when they were played."""
+RESTARTED: Final = 500
+"""A tick number that is off by more than that is a new count, not a gap."""
+
+Bools = NDArray[np.bool_]
+Samples = NDArray[np.int16]
+
+
+@dataclass(slots=True)
+class Group:
+    """Rows whose audio comes in one message: one phase of one link."""
+
+    next_tick: int
+    rows: NDArray[np.intp]
+    concealed: int = 0
+    """Messages in a row that did not come in time."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened since the start."""
+
+    late_batches: int = 0
+    concealed_rows: int = 0
+    """Row-steps on concealed audio."""
+    dropped_rows: int = 0
+    """Frames whose time had been stepped already when they came."""
+    stale_rows: int = 0
+    """Frames of claims that are over."""
+    failed_rows: int = 0
+    """Seats given up because their own code raised."""
+    floor_ignored: int = 0
+    errors: list[str] = field(default_factory=list)
+    """The last few failures, for the log."""
+
+
+class Scheduler:
+    """All rows of one model. One owner: the worker's thread."""
+
+    def __init__(self, model: DuplexModel, *, rows: int, admission: Admission) -> None:
+        spec = model.spec
+        if spec.step_ms % 20 or spec.rate_in_hz != 8000 or spec.rate_out_hz != 8000:
+            raise ModelError(
+                f"model {spec.name}: steps of {spec.step_ms} ms, rates {spec.rate_in_hz}/{spec.rate_out_hz}"
+            )
+        self.model = model
+        self.admission = admission
+        self.table = RowTable(rows)
+        self.counters = Counters()
+        self.events: list[SeatMessage] = []
+        """Answers and events since they were last taken."""
+        self.frames = spec.step_ms // 20
+        """Frames of one model step."""
+        self._delay = spec.algorithmic_delay_ms * SAMPLES_PER_MS
+        self._groups: dict[tuple[int, int], Group] = {}
+        n = self.frames * FRAME_SAMPLES
+        self._in = StepInput(
+            pcm=np.zeros((rows, n), np.int16),
+            own=np.zeros((rows, n), np.int16),
+            mask=np.zeros(rows, np.bool_),
+            reset=np.zeros(rows, np.bool_),
+            lost=np.zeros(rows, np.bool_),
+            speaking=np.zeros(rows, np.bool_),
+        )
+        self._pending_reset = np.zeros(rows, np.bool_)
+        self._pending_expects: dict[int, Expect] = {}
+        self._played = np.zeros(rows, np.uint32)
+        self._ring = np.zeros((rows, RING, FRAME_SAMPLES), np.int16)
+        self._ring_speech = np.zeros((rows, RING), np.bool_)
+        self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm else None
+        self._out_pcm = np.zeros((rows, FRAME_SAMPLES), np.int16)
+        self._out_rows = list(self._out_pcm)
+        self.last_own = np.zeros((rows, FRAME_SAMPLES), np.int16)
+        """``[rows, 160]`` our own audio as played in each row's last frame (for recordings)."""
+
+    # --- control -------------------------------------------------------------------------------------------
+
+    def open(self, message: OpenSeat) -> None:
+        """Seat a call, or refuse it; the answer is among ``events``."""
+        self.settle()
+        row = self.table.free_row()
+        reason = self.admission.refusal(len(self.table))
+        if self.table.find(message.call_id) is not None:
+            reason = "call_has_seat"
+        if reason is None and row is None:
+            reason = "pool_full"
+        if reason is None:
+            try:
+                profile, persona = FloorProfile.from_json(message.profile), _persona(message.persona)
+            except ConfigError:
+                reason = "bad_profile"
+        if reason is not None or row is None:
+            self.events.append(SeatRefused(call_id=message.call_id, reason=reason or "pool_full"))
+            return
+        number = self.table.take_number()
+        seat = Seat(
+            message.call_id, row=row, number=number, profile=profile, delay=self._delay, emit=self.events.append
+        )
+        seat.may_prepare = self.admission.level < Degradation.NO_PREPARATION
+        self.model.admit(row, persona)
+        self.table.seat(seat)
+        self._pending_reset[row] = True
+        self._played[row] = 0
+        self._ring_speech[row] = False
+        self._in.pcm[row] = 0
+        self._in.own[row] = 0
+        if self._model_pcm is not None:
+            self._model_pcm[row] = 0
+        self.events.append(SeatOpened(call_id=message.call_id, row=row, seat=number))
+
+    def control(self, message: SeatMessage) -> None:
+        """One message for a seat; ignored where the seat is gone. A message that makes its row fail ends that row."""
+        if isinstance(message, OpenSeat):
+            self.open(message)
+            return
+        seat = self.table.find(message.call_id)
+        if seat is None:
+            return
+        try:
+            self._control(seat, message)
+        except Exception as error:  # one call's fault must not touch the other rows
+            self._fail(seat, error)
+
+    def _control(self, seat: Seat, message: SeatMessage) -> None:
+        match message:
+            case UtteranceAudio():
+                seat.add_audio(message)
+            case BeginUtterance():
+                seat.begin_utterance(message)
+            case DropUtterance():
+                seat.drop_utterance(message.utterance)
+            case Expecting():
+                expect = Expect.from_json(message.expect)
+                seat.expects(expect)
+                self._pending_expects[seat.row] = expect
+            case KeyPressed():
+                seat.press_key(message.digit)
+            case SetHold():
+                seat.on_hold = message.held
+            case CloseSeat():
+                self.close(seat, "closed")
+            case _:
+                pass
+
+    def close(self, seat: Seat, reason: str) -> None:
+        """End a seat: its utterances are told as ended, its row is free at the next edge."""
+        seat.close()
+        self.counters.floor_ignored += seat.floor.ignored
+        self.table.evict(seat)
+        self._pending_expects.pop(seat.row, None)
+        self.events.append(SeatClosed(call_id=seat.call_id, reason=reason))
+
+    def settle(self) -> None:
+        """Edge of a tick: evicted rows are let go."""
+        for row in self.table.settle():
+            self.model.release(row)
+
+    def take_events(self) -> list[SeatMessage]:
+        """Everything since the last call."""
+        events = self.events.copy()
+        self.events.clear()  # the seats hold on to this very list
+        return events
+
+    # --- one phase -----------------------------------------------------------------------------------------
+
+    def step(self, batch: InBatch, *, link: int) -> OutBatch:
+        """Audio of one phase in, our audio for the same rows out."""
+        self.settle()
+        batch = self._seated(batch)
+        group, fresh = self._group(batch, link)
+        rows, slot = group.rows, batch.tick % self.frames
+        own, speaking = self._own_audio(rows, batch.played)
+        held = (batch.flags & InFlag.HELD) != 0
+        stepped = fresh and slot == self.frames - 1
+        scores: list[tuple[float, float, float, float]] | None = None
+        if fresh:
+            part = slice(slot * FRAME_SAMPLES, (slot + 1) * FRAME_SAMPLES)
+            self._in.pcm[rows, part] = batch.pcm
+            self._in.own[rows, part] = own
+            self._in.speaking[rows] = speaking
+            self._in.lost[rows] = (batch.flags & InFlag.CONCEALED) != 0
+        if stepped:
+            scores = self._run(rows, held)
+        return self._commit(batch, rows, held.tolist(), slot, scores)
+
+    def conceal(self, link: int, phase: int) -> bool:
+        """The audio of a phase did not come in time: step its rows on concealed audio. False: they rest by now."""
+        group = self._groups.get((link, phase))
+        if group is None or not len(group.rows):
+            return False
+        group.rows = group.rows[self.table.numbers[group.rows] != 0]
+        group.concealed += 1
+        if group.concealed > MAX_CONCEALED:
+            return False
+        rows, slot = group.rows, group.next_tick % self.frames
+        group.next_tick += 1
+        self.counters.late_batches += 1
+        self.counters.concealed_rows += len(rows)
+        part = slice(slot * FRAME_SAMPLES, (slot + 1) * FRAME_SAMPLES)
+        before = slice((slot - 1) % self.frames * FRAME_SAMPLES, ((slot - 1) % self.frames + 1) * FRAME_SAMPLES)
+        self._in.pcm[rows, part] = self._in.pcm[rows, before] * CONCEAL_FADE
+        self._in.own[rows, part] = 0
+        self._in.lost[rows] = True
+        if slot == self.frames - 1:
+            held = np.array([self._is_held(row) for row in rows.tolist()], np.bool_)
+            scores = self._run(rows, held)
+            for i, row in enumerate(rows.tolist()):
+                seat = self.table.seats[row]
+                if seat is not None and not held[i]:
+                    self._hear(seat, scores[i])
+        return True
+
+    def forget_link(self, link: int) -> None:
+        """A link is gone; its groups with it. The seats stay: another link may bring their audio."""
+        self._groups = {key: group for key, group in self._groups.items() if key[0] != link}
+
+    def _is_held(self, row: int) -> bool:
+        seat = self.table.seats[row]
+        return seat is None or seat.held
+
+    # --- plan ----------------------------------------------------------------------------------------------
+
+    def _seated(self, batch: InBatch) -> InBatch:
+        """The rows of ``batch`` whose claim is the present one."""
+        rows = batch.rows.astype(np.intp)
+        known = rows < len(self.table.numbers)
+        if known.all():
+            known = (self.table.numbers[rows] == batch.seats) & (batch.seats != 0)
+            if known.all():
+                return batch
+        else:
+            known[known] = self.table.numbers[rows[known]] == batch.seats[known]
+            known &= batch.seats != 0
+        self.counters.stale_rows += int(len(rows) - known.sum())
+        return InBatch(
+            batch.tick,
+            batch.phase,
+            batch.sent_at,
+            batch.rows[known],
+            batch.seats[known],
+            batch.flags[known],
+            batch.played[known],
+            batch.pcm[known],
+        )
+
+    def _group(self, batch: InBatch, link: int) -> tuple[Group, bool]:
+        """The group of this batch, its rows now, and whether its time is still to be stepped."""
+        key, rows = (link, batch.phase), batch.rows.astype(np.intp)
+        group = self._groups.get(key)
+        if group is None or abs(batch.tick - group.next_tick) > RESTARTED:
+            self._groups[key] = group = Group(batch.tick + 1, rows)
+            return group, True
+        group.rows, group.concealed = rows, 0
+        gap = batch.tick - group.next_tick
+        if gap < 0:  # its time was stepped on concealed audio: catch up by dropping, never by lagging
+            self.counters.dropped_rows += len(rows)
+            return group, False
+        if gap > 0:
+            for row in rows.tolist():
+                seat = self.table.seats[row]
+                if seat is not None:
+                    seat.skip(gap * FRAME_SAMPLES)
+        group.next_tick = batch.tick + 1
+        return group, True
+
+    def _own_audio(self, rows: NDArray[np.intp], played: NDArray[np.uint32]) -> tuple[Samples, Bools]:
+        """What of ours was played since the last frame: ``[n, 160]``, and whether it was speech."""
+        moved = played > self._played[rows]
+        latest = (played.astype(np.int64) - 1) % RING
+        own = self._ring[rows, latest]
+        own[~moved] = 0
+        speaking = self._ring_speech[rows, latest] & moved
+        self._played[rows] = played
+        self.last_own[rows] = own
+        return own, speaking
+
+    # --- step ----------------------------------------------------------------------------------------------
+
+    def _run(self, rows: NDArray[np.intp], held: Bools) -> list[tuple[float, float, float, float]]:
+        """One model step for ``rows`` that are not held: four scores per row, in the order of ``rows``."""
+        inputs = self._in
+        active = rows[~held]
+        inputs.mask[active] = True
+        inputs.reset[active] = self._pending_reset[active]
+        self._pending_reset[active] = False
+        inputs.expects = self._pending_expects
+        if self._pending_expects:
+            inputs.expects = {r: e for r, e in self._pending_expects.items() if inputs.mask[r]}
+            self._pending_expects = {r: e for r, e in self._pending_expects.items() if not inputs.mask[r]}
+        output = self.model.step(inputs)
+        inputs.mask[active] = False
+        inputs.reset[active] = False
+        if self._model_pcm is not None and output.pcm is not None:
+            self._model_pcm[active] = output.pcm[active]
+        self._tell_words(output)
+        return list(
+            zip(
+                output.p_speech[rows].tolist(),
+                output.p_end[rows].tolist(),
+                output.p_take[rows].tolist(),
+                output.p_backchannel[rows].tolist(),
+                strict=True,
+            )
+        )
+
+    def _tell_words(self, output: StepOutput) -> None:
+        for heard in output.words:
+            seat = self.table.seats[heard.row]
+            if seat is not None:
+                try:
+                    seat.hear_words(heard)
+                except Exception as error:  # one call's fault must not touch the other rows
+                    self._fail(seat, error)
+        for row, text in output.agent_text:
+            seat = self.table.seats[row]
+            if seat is not None:
+                self.events.append(AgentText(call_id=seat.call_id, at=seat.at, text=text))
+
+    # --- commit --------------------------------------------------------------------------------------------
+
+    def _commit(
+        self,
+        batch: InBatch,
+        rows: NDArray[np.intp],
+        held: list[bool],
+        slot: int,
+        scores: list[tuple[float, float, float, float]] | None,
+    ) -> OutBatch:
+        n = len(rows)
+        numbers, played = rows.tolist(), batch.played.tolist()
+        epochs, frame_nos, flags = [0] * n, [0] * n, [0] * n
+        part = (slot + 1) % self.frames * FRAME_SAMPLES
+        model_pcm = self._model_pcm
+        for i, row in enumerate(numbers):
+            seat, out = self.table.seats[row], self._out_rows[i]
+            if seat is None:  # its words made it fail in this very step
+                out.fill(0)
+                continue
+            try:
+                seat.held = held[i] or seat.on_hold
+                seat.played_to(played[i])
+                if seat.held:
+                    seat.skip(FRAME_SAMPLES)
+                elif scores is not None:
+                    self._hear(seat, scores[i])
+                frame_nos[i] = seat.frame_no
+                flags[i] = seat.fill(out, None if model_pcm is None else model_pcm[row, part : part + FRAME_SAMPLES])
+                epochs[i] = seat.epoch
+            except Exception as error:  # one call's fault must not touch the other rows
+                out.fill(0)
+                self._fail(seat, error)
+        pcm = self._out_pcm[:n]
+        frame_numbers = np.array(frame_nos, np.uint32)
+        self._ring[rows, frame_numbers % RING] = pcm
+        speech = np.array(flags, np.uint8)
+        self._ring_speech[rows, frame_numbers % RING] = speech != 0
+        return OutBatch(
+            batch.tick,
+            batch.phase,
+            batch.sent_at,
+            batch.rows,
+            batch.seats,
+            np.array(epochs, np.uint32),
+            frame_numbers,
+            speech * np.uint8(OutFlag.SPEECH),
+            pcm,
+        )
+
+    def _hear(self, seat: Seat, scores: tuple[float, float, float, float]) -> None:
+        seat.hear(self.frames * FRAME_SAMPLES, *scores)
+
+    def _fail(self, seat: Seat, error: Exception) -> None:
+        """A row whose own code raised is given up; the others never notice."""
+        self.counters.failed_rows += 1
+        self.counters.errors = [*self.counters.errors[-4:], f"{type(error).__name__}: {error}"]
+        self.table.evict(seat)
+        self._pending_expects.pop(seat.row, None)
+        self.events.append(SeatClosed(call_id=seat.call_id, reason="failed"))
+
+    def set_level(self, level: Degradation) -> None:
+        """Carry a degradation level out on the running calls."""
+        for seat in self.table.calls():
+            seat.may_prepare = level < Degradation.NO_PREPARATION
+
+
+def _persona(data: dict[str, Any]) -> Persona:
+    try:
+        return Persona(text=str(data.get("text", "")), voice=str(data.get("voice", "")), seed=int(data.get("seed", 0)))
+    except (TypeError, ValueError) as error:
+        raise ConfigError("persona", str(error)) from None
