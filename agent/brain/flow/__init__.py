@@ -1,0 +1,1 @@
+"""FlowBrain: a declarative dialogue as YAML (``load``), understood (``match``, ``slots``) and run (``machine``)."""
