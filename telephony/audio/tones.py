@@ -18,7 +18,7 @@ def tone(frequencies_hz: tuple[float, ...], samples: int, *, rate_hz: int = 8000
     time_s = (start + np.arange(samples)) / rate_hz
     peak = 32767.0 * 10.0 ** (level_dbfs / 20.0)
     wave = sum((np.sin(2 * np.pi * frequency * time_s) for frequency in frequencies_hz), np.zeros(samples))
-    return np.clip(np.rint(peak * wave), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(peak * wave), -32768, 32767), np.int16)
 
 
 def dtmf(key: str, samples: int, *, rate_hz: int = 8000, level_dbfs: float = -10.0) -> NDArray[np.int16]:
