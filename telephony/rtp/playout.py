@@ -79,6 +79,7 @@ class Playout:
         self._ref_pos = np.zeros(rows, np.int64)
         self._play = np.zeros(rows, np.int64)
         self._head = np.zeros(rows, np.int64)  # end of what has been received
+        self._begin = np.zeros(rows, np.int64)  # where the first source begins: before it nothing is missing
         self._pause = np.zeros(rows, np.int64)  # frames to insert
         # Adaptation.
         self.jitter_ms = np.zeros(rows)
@@ -111,7 +112,7 @@ class Playout:
         self._concealer.reset(row)
         self.has_source[row] = self.quiet[row] = False
         for counter in (
-            self._play, self._head, self._pause, self.received, self.late, self.duplicate, self.concealed,
+            self._play, self._head, self._begin, self._pause, self.received, self.late, self.duplicate, self.concealed,
             self.skipped, self._first, self.highest, self._source_received, self._lost_before, self.ssrc,
             self._next_change_ms, self._heard_ms, self.jitter_ms,
         ):  # fmt: skip
@@ -160,10 +161,12 @@ class Playout:
         known = self._stamp[rows * _RING + position % _RING] == position
         if known.any():
             self.duplicate[rows[known]] += 1
-        if ((margin < 0) & ~known).any():
-            self._take_late(rows, position, margin, delay, known)
+        missed = (margin < 0) & ~known
+        if missed.any():
+            self._take_missed(packets, position, margin, missed)
             margin = position - self._play[rows]
-        self._smooth_delay(rows, delay, (delay >= 0) & ~known)
+            delay = margin * BLOCK_MS + packets.age_ms
+        self._smooth_delay(rows, delay, (margin + blocks > 0) & ~known)
         self._store(rows, position, blocks, margin, packets.payload)
         self._head[rows] = np.maximum(self._head[rows], position + blocks)
         self._heard_ms[rows] = now_ms
@@ -174,12 +177,14 @@ class Playout:
         rows = packets.rows[fresh]
         for row in rows[self.has_source[rows]]:
             self._lost_before[row] += self.source_lost(row)
+        first = ~self.has_source[rows]
         self.has_source[rows] = True
         self.ssrc[rows] = packets.ssrc[fresh]
         self._restart_count(rows, packets.sequence[fresh])
         self.jitter_ms[rows] = 0.0
         self._transit[rows] = np.nan
-        self._anchor(rows, packets.timestamp[fresh], packets.age_ms[fresh])
+        position = self._anchor(rows, packets.timestamp[fresh], packets.age_ms[fresh])
+        self._begin[rows[first]] = position[first]
 
     def _restart_count(self, rows: NDArray[np.intp], sequence: NDArray[np.int64]) -> None:
         # One cycle up, so that a reordered packet before the first stays positive.
@@ -231,19 +236,19 @@ class Playout:
         self.jitter_ms[rows] = np.where(np.isnan(change), jitter, jitter + (change - jitter) / 16.0)
         self._transit[rows] = transit
 
-    def _take_late(
+    def _take_missed(
         self,
-        rows: NDArray[np.intp],
+        packets: Arrivals,
         position: NDArray[np.int64],
         margin: NDArray[np.int64],
-        delay: NDArray[np.float64],
-        known: NDArray[np.bool_],
+        missed: NDArray[np.bool_],
     ) -> None:
-        """Packets whose time has come already. If the network was late, the delay grows at once."""
-        missed = (margin < 0) & ~known
-        # Arrived in time, found too late: we were stopped ourselves. That teaches nothing about the network.
-        self.skipped[rows[missed & (delay >= 0)]] += 1
-        behind = missed & (delay < 0)
+        """Packets [k] whose tick has gone by. If the network was late, the delay grows at once."""
+        rows = packets.rows
+        # Arrived before its tick, found after it: we were stopped ourselves. That teaches nothing about the network.
+        in_time = packets.age_ms >= FRAME_MS * ((1 - margin) // FRAME_BLOCKS)
+        self.skipped[rows[missed & in_time]] += 1
+        behind = missed & ~in_time
         late = rows[behind]
         if not len(late):
             return
@@ -258,7 +263,6 @@ class Playout:
         self._play[late] -= back
         self._pause[late] += pause
         self.delay_ms[late] = mean + back * BLOCK_MS
-        delay[behind] += back * BLOCK_MS
         self._learned_ms[late] = np.maximum(self._learned_ms[late], mean + grow * BLOCK_MS)
 
     def _smooth_delay(self, rows: NDArray[np.intp], delay: NDArray[np.float64], played: NDArray[np.bool_]) -> None:
@@ -327,6 +331,7 @@ class Playout:
         """Conceal what is missing of ``pcm`` [n, 160], in place."""
         n = len(pcm)
         running = self.has_source[:n] & ~self.quiet[:n] & (now_ms - self._heard_ms[:n] < _STOPPED_MS)
+        running &= self._play[:n] >= self._begin[:n]
         pcm[missing & ~running] = 0
         rows = np.flatnonzero(missing & running)
         if not len(rows):
