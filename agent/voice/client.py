@@ -1,0 +1,210 @@
+"""``ProcessVoice``: one voice for all calls, spoken by processes of its own.
+
+A clause is asked for when its hearer has taken the one before it, so that calls take turns and a cut utterance leaves
+at most one clause to stop. A process that dies is replaced, and the clause it was speaking is said again from the
+sample that its hearer has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from typing import Final
+
+import numpy as np
+
+from agent.errors import VoiceFailed
+from agent.voice.cache import Phrase, PhraseCache
+from agent.voice.clauses import Clause, split
+from agent.voice.engine import ClauseJob, Times
+from agent.voice.protocol import SpeechChunk, VoiceInfo, WordSpan
+from agent.voice.shape import RATE_HZ, Pcm
+from agent.voice.wire import Frame, Kind, unpack_audio, unpack_times
+from agent.voice.worker import Request, VoiceWorker
+
+START_TIMEOUT_S: Final = 15.0
+SILENCE_TIMEOUT_S: Final = 5.0
+"""A process that has work and says nothing for that long is replaced."""
+TRIES: Final = 2
+"""How often one clause may take its process down before its utterance fails."""
+MOST_DEATHS, DEATHS_WITHIN_S = 8, 30.0
+"""More deaths than that and no new process is started: something is wrong that a restart does not cure."""
+
+
+class ProcessVoice:
+    """A voice in ``processes`` processes behind a phrase cache. Implements ``agent.voice.protocol.Voice``."""
+
+    def __init__(
+        self,
+        engine: str,
+        name: str,
+        *,
+        processes: int = 1,
+        cache_phrases: int = 2000,
+        why: str = "asked for",
+        on_death: Callable[[int], None] | None = None,
+    ) -> None:
+        """``engine``: ``flite pico marker``; ``on_death(pid)`` is told of every process that ended by itself."""
+        self._engine, self._name = engine, name
+        self._count = processes
+        self._told = on_death
+        self._workers: list[VoiceWorker] = []
+        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        self.cache = PhraseCache(0 if engine == "marker" else cache_phrases)  # its words depend on their place
+        self.restarts = 0
+        """Processes that had to be replaced."""
+        full = f"{engine}:{name}" if name else engine
+        self._info = VoiceInfo(name=full, exact_word_times=engine != "pico", why=why)
+
+    @property
+    def info(self) -> VoiceInfo:
+        return self._info
+
+    async def start(self) -> None:
+        """Start the processes and warm them up. Raises ``VoiceFailed``."""
+        self._workers = [self._spawn() for _ in range(self._count)]
+        try:
+            for worker in self._workers:
+                await worker.ready(START_TIMEOUT_S)
+        except VoiceFailed:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            await worker.close()
+
+    async def preload(self, phrases: list[str]) -> None:
+        """Render phrases into the cache ahead of time."""
+        for phrase in phrases:
+            for clause in split(phrase):
+                if self._key(clause) not in self.cache:
+                    async with aclosing(self._pieces(clause)) as pieces:
+                        async for _ in pieces:
+                            pass
+
+    async def speak(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
+        """Speak ``text`` clause by clause; closing the iterator stops the synthesis. Raises ``VoiceFailed``."""
+        clauses = split(text)
+        if not clauses:
+            yield SpeechChunk(np.zeros(0, np.int16), (), True)
+        at = 0
+        for number, clause in enumerate(clauses):
+            pause = self._pause(clause)
+            phrase = self.cache.get(self._key(clause))
+            if phrase is not None:
+                pcm = np.concatenate((phrase.pcm, pause))
+                yield SpeechChunk(pcm, _spans(clause, phrase.times, number, at), clause.last)
+                at += pcm.size
+                continue
+            begin = at
+            async with aclosing(self._pieces(clause)) as pieces:
+                async for pcm, times in pieces:
+                    at += pcm.size
+                    yield SpeechChunk(pcm, _spans(clause, times, number, begin) if times else (), False)
+            at += pause.size
+            yield SpeechChunk(pause, (), clause.last)
+
+    # --- one clause ---
+
+    def _key(self, clause: Clause) -> tuple[str, str, str]:
+        return self._engine, self._name, clause.text
+
+    def _pause(self, clause: Clause) -> Pcm:
+        pause_ms = 0 if self._engine == "marker" else clause.pause_ms  # its words bring their own silence
+        return np.zeros(pause_ms * RATE_HZ // 1000, np.int16)
+
+    async def _pieces(self, clause: Clause) -> AsyncGenerator[tuple[Pcm, Times | None], None]:
+        """Audio of one clause without its pause, its word times with the first piece; survives a process's death."""
+        job = _job(clause)
+        heard: list[Pcm] = []
+        times: Times | None = None
+        for _ in range(TRIES):
+            worker = self._pick()
+            request = worker.speak(job)
+            known = sum(pcm.size for pcm in heard)  # of an earlier try: not said twice
+            ended = False
+            try:
+                while (frame := await _next_frame(worker, request)) is not None:
+                    ended = frame.kind in (Kind.END, Kind.FAILED)
+                    if frame.kind is Kind.TIMES:
+                        times = times or unpack_times(frame.payload)
+                    elif frame.kind is Kind.AUDIO:
+                        pcm = unpack_audio(frame.payload)
+                        pcm, known = pcm[known:], max(0, known - pcm.size)
+                        if pcm.size:
+                            heard.append(pcm)
+                            yield pcm, times if len(heard) == 1 else None
+                    elif frame.kind is Kind.FAILED:
+                        raise VoiceFailed(frame.payload.decode())
+                    elif times is not None and heard:
+                        self.cache.put(self._key(clause), Phrase(np.concatenate(heard), times))
+                        return
+            finally:
+                worker.finish(request, cancel=not ended)
+        raise VoiceFailed("the voice processes died over this clause")
+
+    # --- processes ---
+
+    def _pick(self) -> VoiceWorker:
+        """The process with the least to do; equals take turns. Raises ``VoiceFailed`` when there is none."""
+        if not self._workers and self._may_restart():
+            self._workers.append(self._spawn())
+        if not self._workers:
+            raise VoiceFailed("no voice process is alive")
+        chosen = min(self._workers, key=lambda worker: worker.open_requests)
+        self._workers.remove(chosen)
+        self._workers.append(chosen)
+        return chosen
+
+    def _spawn(self) -> VoiceWorker:
+        try:
+            return VoiceWorker(self._engine, self._name, on_death=self._replace)
+        except OSError as refused:
+            raise VoiceFailed(f"no voice process can be started: {refused}") from None
+
+    def _may_restart(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return len(self._deaths) < MOST_DEATHS or now - self._deaths[0] > DEATHS_WITHIN_S
+
+    def _replace(self, dead: VoiceWorker) -> None:
+        """A process ended by itself: start another in its place, unless that has happened too often."""
+        if dead not in self._workers:
+            return
+        self._workers.remove(dead)
+        may = self._may_restart()
+        self._deaths.append(asyncio.get_running_loop().time())
+        if may:
+            self.restarts += 1
+            with suppress(VoiceFailed):  # ``_pick`` tries again and tells the utterance that needs it
+                self._workers.append(self._spawn())
+        if self._told is not None:
+            self._told(dead.pid)
+
+
+async def _next_frame(worker: VoiceWorker, request: Request) -> Frame | None:
+    """Next frame of a request; a process that has been silent for too long is ended (``None`` follows)."""
+    while True:
+        try:
+            return await request.next(SILENCE_TIMEOUT_S)
+        except TimeoutError:
+            if worker.silent_s() >= SILENCE_TIMEOUT_S:
+                worker.kill()
+
+
+def _job(clause: Clause) -> ClauseJob:
+    """What the engine is told; marks inside a clause become short pauses."""
+    *inner, last = clause.tokens
+    words = [token.spoken + ("," if token.mark else "") for token in inner]
+    return ClauseJob((*words, last.spoken), clause.mark, clause.first_word)
+
+
+def _spans(clause: Clause, times: Times, number: int, at: int) -> tuple[WordSpan, ...]:
+    """Words of a clause that begins ``at`` samples into its utterance."""
+    return tuple(
+        WordSpan(text=token.source, start=at + start, end=at + end, clause=number)
+        for token, (start, end) in zip(clause.tokens, times, strict=True)
+    )
