@@ -133,6 +133,10 @@ class WorkerStats(Message):
     degradation: int
     cpu_s: float
     """Process CPU seconds so far."""
+    failed_rows: int = 0
+    """Seats given up because their own code raised."""
+    last_error: str = ""
+    """Of the last of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,8 @@ class Seat:
         self._unconfirmed = 0
         self._model_active = 0
         self._overlap_open = False
+        self._released: tuple[int, int] | None = None
+        """Turn and revision whose held answer was let go: the rest of that answer may still come."""
         self._actions: dict[FloorAction, Callable[[FloorInput, str], None]] = {
             FloorAction.OPEN_TURN: self._open_turn,
             FloorAction.END_TURN: self._end_turn,
@@ -122,12 +124,17 @@ class Seat:
                 on_revision=message.on_revision,
             )
         )
-        stale = message.on_turn and (
-            message.on_turn < self.turn.number
-            or not self.floor.turn_open
-            or (message.on_revision != self.turn.revision)
-        )
-        if stale:  # the turn has ended, or has other words by now: too late to be the answer to it
+        if message.on_turn:
+            self._place_held(message)
+
+    def _place_held(self, message: BeginUtterance) -> None:
+        """An answer to a turn that is over already: the rest of one that was released goes behind it, others drop."""
+        answers, turn = (message.on_turn, message.on_revision), self.turn
+        if self.floor.turn_open and answers == (turn.number, turn.revision):
+            return
+        if answers == self._released:
+            self._tell_ended(self.speech.release(*answers)[1])
+        else:
             self._tell_ended(self.speech.drop(message.utterance)[1])
 
     def add_audio(self, message: UtteranceAudio) -> None:
@@ -333,6 +340,7 @@ class Seat:
         self._complete = Completeness.UNKNOWN
         self._us.answer_heard = 0
         released, dropped = self.speech.release(turn.number, turn.revision)
+        self._released = (turn.number, turn.revision) if released else None
         self._tell_ended(dropped)
         self._emit(
             TurnEnded(
@@ -351,6 +359,7 @@ class Seat:
     def _reopen_turn(self, cause: FloorInput, reason: str) -> None:
         if cause is FloorInput.TURN_REOPENED and self.floor.state is FloorState.CALLER:
             self._tell_ended(self.speech.cut("reopened"))  # an answer that has not begun to sound
+        self._released = None
         self.floor.open_turn(reopened=True)
         self.turn.reopen()
         self._judge_words()
@@ -385,6 +394,7 @@ class Seat:
     def _cut(self, cause: FloorInput, reason: str) -> None:
         """Silence from this very step on; what was heard is fixed now."""
         self._bump_epoch()
+        self._released = None
         self._fade.fill(0)
         ended = self.speech.cut(
             "reopened" if cause is FloorInput.TURN_REOPENED else "yielded", fade=self._fade, gain=self.gain.now

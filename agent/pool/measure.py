@@ -1,0 +1,65 @@
+"""What one step costs on this machine, by batch size: the ground of admission."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import numpy as np
+
+from agent.model.protocol import DuplexModel
+from agent.pool.messages import OpenSeat
+from agent.scheduler.admission import CURVE, Admission, StepCosts, percentile
+from agent.scheduler.tick import Scheduler
+from telephony.link import FRAME_SAMPLES, InBatch
+
+STEPS: Final = 100
+"""Steps per size: their 99th is the p99."""
+MAX_S: Final = 2.0
+"""Time for the whole curve; larger sizes are then left out and admission extrapolates."""
+
+
+def measure_steps(model: DuplexModel, *, rows: int, phases: int) -> StepCosts:
+    """p99 of one whole step (model, floor, audio) for batches up to ``rows / phases`` rows, in milliseconds.
+
+    Leaves all rows released. The audio is faint noise: it costs the model what speech costs, and wakes no recogniser.
+    """
+    admission = Admission(offered=rows, step_ms=model.spec.step_ms)
+    scheduler = Scheduler(model, rows=model.spec.rows, admission=admission)
+    largest = max(1, -(-rows // phases))
+    sizes = sorted({size for size in CURVE if size < largest} | {largest})
+    rng = np.random.default_rng(7)
+    costs: dict[int, float] = {}
+    began = time.perf_counter()
+    for size in sizes:
+        _seat(scheduler, size)
+        costs[size] = 1000 * percentile(_steps(scheduler, size, rng), 0.99)
+        if time.perf_counter() - began > MAX_S or costs[size] * phases > model.spec.step_ms:
+            break
+    for seat in scheduler.table.calls():
+        scheduler.close(seat, "closed")
+    scheduler.settle()
+    return StepCosts(costs)
+
+
+def _seat(scheduler: Scheduler, count: int) -> None:
+    for i in range(len(scheduler.table), count):
+        scheduler.open(OpenSeat(call_id=f"measure-{i}", profile={}, persona={}))
+
+
+def _steps(scheduler: Scheduler, size: int, rng: np.random.Generator) -> list[float]:
+    calls = scheduler.table.calls()
+    rows = np.array([seat.row for seat in calls], np.uint16)
+    seats = np.array([seat.number for seat in calls], np.uint32)
+    noise = rng.integers(-30, 30, (size, FRAME_SAMPLES), np.int16)
+    durations = []
+    for tick in range(STEPS * scheduler.frames):
+        played = np.full(size, tick, np.uint32)
+        batch = InBatch(tick, 0, 0.0, rows, seats, np.zeros(size, np.uint8), played, noise)
+        start = time.perf_counter()
+        scheduler.step(batch, link=size)  # a link of its own: tick numbers begin anew
+        elapsed = time.perf_counter() - start
+        if tick % scheduler.frames == scheduler.frames - 1:
+            durations.append(elapsed)
+    scheduler.take_events()
+    return durations
