@@ -14,10 +14,11 @@ LEAST_WORDS: Final = 3
 PAUSE_MS: Final = {".": 320, "!": 320, "?": 320, ";": 220, ":": 220, "-": 180, ",": 140, "": 20}
 LAST_PAUSE_MS: Final = 80
 """Behind the last clause: more would hold the floor with silence."""
-JOINTS: Final = frozenset(
-    {"and", "but", "or", "because", "which", "that", "so", "if", "when", "for", "to", "with", "at"}
-)
-"""A clause without punctuation is split before one of these words."""
+STRONG_JOINTS: Final = ("and", "but", "or", "because", "which", "that", "so", "if", "when")
+WEAK_JOINTS: Final = ("for", "to", "with", "at", "from", "between")
+JOINTS: Final = dict.fromkeys(STRONG_JOINTS, 0.0) | dict.fromkeys(WEAK_JOINTS, 3.0)
+"""Words before which a clause without punctuation may be cut, and what that costs (in words off the middle)."""
+NO_JOINT: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ def _best_cut(phrase: list[Token]) -> int:
 
     def cost(cut: int) -> float:
         before = _words(phrase[:cut])
-        joint = phrase[cut].spoken.split()[0].lower() in JOINTS
-        return abs(before - half) + (0 if joint else 4) + (100 if before > MOST_WORDS else 0)
+        joint = JOINTS.get(phrase[cut].spoken.split()[0].lower(), NO_JOINT)
+        return abs(before - half) + joint + (100 if before > MOST_WORDS else 0)
 
     return min(range(1, len(phrase)), key=cost)

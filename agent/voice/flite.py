@@ -20,7 +20,7 @@ NAMES: Final = ("rms", "slt", "awb", "kal", "kal16")
 BASE_LIBRARIES: Final = ("libflite.so.1", "libflite_usenglish.so.1", "libflite_cmulex.so.1")
 PIECE_MS: Final = 20
 STREAM_GO, STREAM_STOP = 0, -1  # CST_AUDIO_STREAM_CONT, CST_AUDIO_STREAM_STOP
-LEAD_S, TAIL_S = 0.015, 0.015
+LEAD_S, TAIL_S = 0.015, 0.04
 """Kept around the words; flite puts 150 ms of silence in front, which would be pure delay."""
 GAIN: Final = {"rms": 1.08, "slt": 0.75, "awb": 0.82, "kal": 0.69, "kal16": 1.54}
 """Puts the usual peak of a clause near -6 dBFS (measured over the sentences of the test)."""

@@ -95,7 +95,7 @@ def _speak(part: str, parts: Sequence[str], index: int) -> tuple[str, str]:
     """Spoken words of one part and the mark behind it."""
     part = part.replace("’", "'").replace("‘", "'")
     edges = _EDGES.match(part)
-    core, tail = (edges[2], edges[3]) if edges else (part, "")
+    core, tail = (edges[2], edges[3] if edges[2] else edges[1]) if edges else (part, "")
     short = ABBREVIATIONS.get(core.lower())
     if short and (tail.startswith(".") or core.lower() in BARE) and not _ends_sentence(core, tail, parts, index):
         ends = tail.startswith(".") and index == len(parts) - 1
@@ -190,7 +190,8 @@ def _number(found: re.Match[str], before: str, after: str) -> str:
             return f"{ordinal(value)} of" if before.lower() == "the" else f"the {ordinal(value)} of"
         if _is_month(before):
             return ordinal(value)
-    if len(digits) == 4 and (_is_month(before) or (before[:1].isdigit() and 1900 <= value <= 2099)):
+    after_a_date = _is_month(before) or re.fullmatch(r"\d{1,2}(st|nd|rd|th)?", before)
+    if len(digits) == 4 and 1900 <= value <= 2099 and (after_a_date or before.lower() in BEFORE_A_YEAR):
         return year(value)
     if len(digits) > 4 or (len(digits) > 1 and digits[0] == "0"):
         return digit_groups(digits)
