@@ -92,7 +92,7 @@ class Delivery:
 
 
 class Store(Protocol):
-    """Calls, leases, timelines. Methods raise ``StoreUnavailable`` when the store is away, ``Fenced`` when we lost a call."""
+    """Calls, leases, timelines. Raises ``StoreUnavailable`` when the store is away, ``Fenced`` when we lost a call."""
 
     async def open(self) -> None: ...
 
@@ -114,7 +114,9 @@ class Store(Protocol):
         """End the call and append its ``call.ended``. ``False`` if it had ended before (nothing is written)."""
         ...
 
-    async def renew_leases(self, owner: str, calls: Sequence[tuple[str, int]], *, lease_s: float, now: float) -> list[str]:
+    async def renew_leases(
+        self, owner: str, calls: Sequence[tuple[str, int]], *, lease_s: float, now: float
+    ) -> list[str]:
         """Renew ``(call_id, fence)`` leases; returns the calls that are no longer ours."""
         ...
 
@@ -123,8 +125,8 @@ class Store(Protocol):
         ``gateway_lost``), each with one event; returns their ids."""
         ...
 
-    async def reap_owner(self, owner: str, *, now: float, event_name: str) -> list[str]:
-        """End every live call of ``owner`` (it has just restarted and has none), as ``reap`` does."""
+    async def reap_owner(self, owner: str, *, now: float, event_name: str, keep: Sequence[str] = ()) -> list[str]:
+        """End every live call of ``owner`` (it has just restarted and has none but ``keep``), as ``reap`` does."""
         ...
 
     async def get_call(self, call_id: str) -> CallRecord | None: ...
@@ -149,8 +151,12 @@ class Outbox(Protocol):
         """Endpoint name to the event names it wants (``*`` for all). Applies to events written from now on."""
         ...
 
-    async def claim(self, worker: str, *, limit: int, now: float, claim_s: float) -> list[Delivery]:
+    async def claim(
+        self, worker: str, *, limit: int, now: float, claim_s: float, endpoint: str | None = None
+    ) -> list[Delivery]:
         """Due deliveries, at most one per (endpoint, call), in ``seq`` order inside a call; claimed for ``claim_s``.
+
+        ``endpoint`` asks for that one's only.
 
         A delivery that has been failing for 60 s no longer blocks the later ones of its call."""
         ...
