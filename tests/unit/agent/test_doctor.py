@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from agent import doctor
+from agent.config import Config, EngineConfig, HttpConfig, MediaConfig, RecordingConfig, SipConfig, StoreConfig
+from agent.config_load import LoadedConfig, load_config
+from agent.doctor import Check, run_doctor, worst
+from agent.errors import ConfigError
+
+
+def only(checks: Iterator[Check], name: str) -> Check:
+    (found,) = [check for check in checks if check.name == name]
+    return found
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        udp.bind(("127.0.0.1", 0))
+        port = udp.getsockname()[1]
+        tcp.bind(("127.0.0.1", port))
+        tcp.listen()
+        yield port
+
+
+def test_every_finding_that_is_not_ok_has_advice(tmp_path: Path) -> None:
+    flags = {"sip.port": 0, "http.port": 0, "store.url": f"sqlite:{tmp_path}/c.db", "store.spill": f"{tmp_path}/s"}
+    checks = run_doctor(load_config(None, {}, flags))
+    assert {"python", "packages", "sip port", "voice", "recogniser", "store", "clock"} <= {c.name for c in checks}
+    assert all(bool(check.advice) == (check.verdict != "ok") for check in checks)
+    assert len({check.name for check in checks}) == len(checks)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_worst_finding_decides() -> None:
+    fine, doubtful, broken = doctor.ok("a", ""), doctor.warn("b", "", "x"), doctor.fail("c", "", "x")
+    assert [worst(checks) for checks in ([fine], [fine, doubtful], [broken, doubtful])] == ["ok", "warn", "fail"]
+
+
+def test_taken_ports_are_found(taken_port: int) -> None:
+    config = Config(
+        sip=SipConfig(host="127.0.0.1", port=taken_port), http=HttpConfig(host="127.0.0.1", port=taken_port)
+    )
+    for name in ("sip port", "http port"):
+        check = only(doctor.check_ports(config), name)
+        assert check.verdict == "fail"
+        assert str(taken_port) in check.detail
+
+
+def test_too_few_rtp_ports_are_told() -> None:
+    config = Config(media=MediaConfig(port_min=40000, port_max=40009), engine=EngineConfig(rows=64))
+    check = only(doctor.check_ports(config), "rtp ports")
+    assert check.verdict == "warn"
+
+
+@pytest.mark.parametrize(
+    ("sip", "verdict"),
+    [
+        (SipConfig(host="127.0.0.1"), "ok"),
+        (SipConfig(advertised_address="127.0.0.1"), "warn"),
+        (SipConfig(advertised_address="10.0.0.5"), "ok"),
+        (SipConfig(advertised_address="10.0.0.5", allow=("54.172.60.0/30",)), "warn"),
+        (SipConfig(advertised_address="8.8.8.8", allow=("54.172.60.0/30",)), "ok"),
+    ],
+)
+def test_advertised_address_is_judged(sip: SipConfig, verdict: str) -> None:
+    (check,) = doctor.check_advertised_address(Config(sip=sip))
+    assert check.verdict == verdict
+
+
+def test_private_address_before_public_trunks_is_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_facing_address", lambda: doctor._address("10.1.2.3"))
+    (check,) = doctor.check_advertised_address(Config(sip=SipConfig(allow=("54.172.60.0/30",))))
+    assert check.verdict == "warn"
+    monkeypatch.setattr(doctor, "_facing_address", lambda: None)
+    (check,) = doctor.check_advertised_address(Config())
+    assert check.verdict == "warn"
+
+
+def test_foreign_package_of_our_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = {"agent": ["crosstalk_voice", "agent"], "telephony": ["crosstalk-voice"]}
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: owners)
+    checks = {check.name: check for check in doctor.check_names(Config())}
+    assert checks["package agent"].verdict == "fail"
+    assert "by agent" in checks["package agent"].detail
+    assert checks["package telephony"].verdict == "ok"
+
+
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "PACKAGES", {"no_such_module_x": "no-such-package"})
+    (check,) = doctor.check_packages(Config())
+    assert (check.verdict, check.advice) == ("fail", "pip install no-such-package")
+
+
+def test_voice_that_cannot_be_had_fails_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_config: object) -> None:
+        raise ConfigError("voice.engine", "flite cannot be had")
+
+    monkeypatch.setattr(doctor, "choose", refuse)
+    (check,) = doctor.check_voice(Config())
+    assert check.verdict == "fail"
+    assert "flite" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("flags", "verdict"),
+    [
+        ({}, "warn"),
+        ({"ears.recogniser": "none"}, "warn"),
+        ({"ears.recogniser": "sherpa", "ears.sherpa_model": "/nowhere"}, "fail"),
+        ({"engine.model": "echo"}, "ok"),
+    ],
+)
+def test_recogniser_is_judged_honestly(monkeypatch: pytest.MonkeyPatch, flags: dict[str, object], verdict: str) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda _name: object())
+    (check,) = doctor.check_recogniser(load_config(None, {}, flags).config)
+    assert check.verdict == verdict
+    monkeypatch.setattr(doctor, "find_spec", lambda _name: None)
+    (check,) = doctor.check_recogniser(load_config(None, {}, {**flags}).config)
+    assert check.verdict == ("fail" if verdict != "ok" and flags.get("ears.recogniser") != "none" else verdict)
+
+
+def test_store_that_will_be_made_and_one_that_is_locked(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "c.db"
+    config = Config(store=StoreConfig(url=f"sqlite:{path}", spill=str(tmp_path / "s")))
+    assert only(doctor.check_store(config), "store").verdict == "ok"
+    path.parent.mkdir()
+    path.write_bytes(b"this is no database, but long enough to look like a file of one" * 20)
+    assert only(doctor.check_store(config), "store").verdict == "fail"
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (x)")
+    connection.commit()
+    connection.close()
+    assert only(doctor.check_store(config), "store").verdict == "ok"
+
+
+def test_folder_that_cannot_be_written_fails() -> None:
+    config = Config(
+        store=StoreConfig(spill="/proc/nobody/s.jsonl", url="sqlite:/proc/nobody/c.db"),
+        recording=RecordingConfig(enabled=True, folder="/proc/nobody"),
+    )
+    checks = list(doctor.check_store(config))
+    assert [check.verdict for check in checks] == ["fail", "fail", "fail"]
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], int]]:
+    """A TCP server on loopback that gives one answer."""
+    servers: list[tuple[socket.socket, threading.Thread]] = []
+
+    def serve(answer: bytes) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def run() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(64)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        servers.append((listener, thread))
+        return int(listener.getsockname()[1])
+
+    yield serve
+    for listener, thread in servers:
+        thread.join(5)
+        listener.close()
+
+
+@pytest.mark.parametrize(("answer", "verdict"), [(b"+PONG\r\n", "ok"), (b"HTTP/1.1 400\r\n", "fail")])
+def test_redis_is_asked_and_its_password_hidden(
+    monkeypatch: pytest.MonkeyPatch, answering: Callable[[bytes], int], answer: bytes, verdict: str
+) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda _name: object())
+    url = f"redis://:geheim@127.0.0.1:{answering(answer)}/0"
+    check = only(doctor.check_store(Config(store=StoreConfig(url=url))), "store")
+    assert check.verdict == verdict
+    assert "geheim" not in check.detail + check.advice
+
+
+def test_redis_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setattr(doctor, "find_spec", lambda _name: object())
+    check = only(doctor.check_store(Config(store=StoreConfig(url=f"redis://127.0.0.1:{port}/0"))), "store")
+    assert check.verdict == "fail"
+
+
+def test_realtime_is_tried_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.sched_getscheduler(0)
+    (check,) = doctor.check_scheduling(Config())
+    assert check.verdict in ("ok", "warn")
+    assert os.sched_getscheduler(0) == before
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    (check,) = doctor.check_scheduling(Config())
+    assert check.verdict == "warn"
+
+
+def test_open_file_limit_is_held_against_the_seats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (1024, 4096))
+    (few,) = doctor.check_open_files(Config(engine=EngineConfig(rows=256)))
+    (many,) = doctor.check_open_files(Config(engine=EngineConfig(rows=2000)))
+    assert (few.verdict, many.verdict) == ("ok", "warn")
+
+
+def test_clock_that_was_never_set_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    assert only(doctor.check_clock(Config()), "clock").verdict == "fail"
+
+
+def test_result_is_a_plain_list() -> None:
+    loaded = LoadedConfig(config=Config(sip=SipConfig(port=0), http=HttpConfig(port=0)), sources={})
+    assert all(isinstance(check, Check) for check in run_doctor(loaded))
