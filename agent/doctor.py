@@ -26,7 +26,7 @@ from agent.config_load import LoadedConfig, without_password
 from agent.errors import ConfigError
 from agent.voice.choose import choose
 
-Verdict = Literal["ok", "warn", "fail"]
+Status = Literal["ok", "warn", "fail"]
 
 DISTRIBUTION: Final = "crosstalk-voice"
 PACKAGES: Final = {
@@ -57,22 +57,22 @@ class Check:
     """One finding."""
 
     name: str
-    verdict: Verdict
+    status: Status
     detail: str
     advice: str = ""
     """What to do; empty where nothing is wrong."""
 
 
 def ok(name: str, detail: str) -> Check:
-    return Check(name=name, verdict="ok", detail=detail)
+    return Check(name=name, status="ok", detail=detail)
 
 
 def warn(name: str, detail: str, advice: str) -> Check:
-    return Check(name=name, verdict="warn", detail=detail, advice=advice)
+    return Check(name=name, status="warn", detail=detail, advice=advice)
 
 
 def fail(name: str, detail: str, advice: str) -> Check:
-    return Check(name=name, verdict="fail", detail=detail, advice=advice)
+    return Check(name=name, status="fail", detail=detail, advice=advice)
 
 
 def run_doctor(loaded: LoadedConfig) -> list[Check]:
@@ -80,10 +80,10 @@ def run_doctor(loaded: LoadedConfig) -> list[Check]:
     return [check for look in CHECKS for check in look(loaded.config)]
 
 
-def worst(checks: list[Check]) -> Verdict:
+def worst(checks: list[Check]) -> Status:
     """``fail`` before ``warn`` before ``ok``."""
-    verdicts = {check.verdict for check in checks}
-    return "fail" if "fail" in verdicts else "warn" if "warn" in verdicts else "ok"
+    found = {check.status for check in checks}
+    return "fail" if "fail" in found else "warn" if "warn" in found else "ok"
 
 
 # --- what is installed ---
@@ -222,11 +222,10 @@ def check_voice(config: Config) -> Iterator[Check]:
     except ConfigError as absent:
         yield fail("voice", absent.reason, f"change {absent.path} or install what it needs")
         return
-    live = f"{choice.engine}:{choice.name}" if choice.name else choice.engine
     if choice.engine == "pico" and config.voice.engine == "auto" and not config.voice.name:
-        yield warn("voice", f"{live}: {choice.why}", "for exact word times install libflite1 (Debian, Ubuntu)")
+        yield warn("voice", f"{choice.label}: {choice.why}", "for exact word times install libflite1 (Debian, Ubuntu)")
     else:
-        yield ok("voice", f"{live}: {choice.why}")
+        yield ok("voice", f"{choice.label}: {choice.why}")
 
 
 def check_recogniser(config: Config) -> Iterator[Check]:
@@ -274,7 +273,7 @@ def check_store(config: Config) -> Iterator[Check]:
 def _sqlite(path: Path) -> Check:
     if not path.exists():
         found = _folder("store", path.parent)
-        return ok("store", f"{path} will be made") if found.verdict == "ok" else found
+        return ok("store", f"{path} will be made") if found.status == "ok" else found
     try:
         connection = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=1.0)
         try:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.config import VoiceConfig
 from agent.errors import ConfigError
 from agent.voice import flite, pico
-from agent.voice.client import ProcessVoice
 
 DEFAULT_NAMES = {"flite": "rms", "pico": "en-US", "marker": ""}
 """The best of each engine on a telephone."""
@@ -21,6 +19,11 @@ class Choice:
     engine: str
     name: str
     why: str
+
+    @property
+    def label(self) -> str:
+        """``flite:rms``, ``marker``."""
+        return f"{self.engine}:{self.name}" if self.name else self.engine
 
 
 def choose(config: VoiceConfig) -> Choice:
@@ -60,16 +63,3 @@ def _missing(engine: str, name: str) -> str | None:
     if engine == "flite":
         return flite.missing(name)
     return pico.missing() if engine == "pico" else None
-
-
-def make_voice(config: VoiceConfig, *, on_death: Callable[[int], None] | None = None) -> ProcessVoice:
-    """The voice that ``config`` asks for, not yet started. Raises ``ConfigError``."""
-    choice = choose(config)
-    return ProcessVoice(
-        choice.engine,
-        choice.name,
-        processes=config.processes,
-        cache_phrases=config.cache_phrases,
-        why=choice.why,
-        on_death=on_death,
-    )

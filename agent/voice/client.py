@@ -15,8 +15,10 @@ from typing import Final
 
 import numpy as np
 
+from agent.config import VoiceConfig
 from agent.errors import VoiceFailed
 from agent.voice.cache import Phrase, PhraseCache
+from agent.voice.choose import choose
 from agent.voice.clauses import Clause, split
 from agent.voice.engine import ClauseJob, Times
 from agent.voice.protocol import SpeechChunk, VoiceInfo, WordSpan
@@ -43,20 +45,23 @@ class ProcessVoice:
         *,
         processes: int = 1,
         cache_phrases: int = 2000,
-        why: str = "asked for",
         on_death: Callable[[int], None] | None = None,
     ) -> None:
-        """``engine``: ``flite pico marker``; ``on_death(pid)`` is told of every process that ended by itself."""
-        self._engine, self._name = engine, name
+        """``engine`` and ``name`` as in ``VoiceConfig`` (``auto``, empty = the best).
+
+        ``on_death(pid)`` is told of every process that ended by itself. Raises ``ConfigError`` when this host has no
+        such voice.
+        """
+        choice = choose(VoiceConfig(engine=engine, name=name))
+        self._engine, self._name = choice.engine, choice.name
         self._count = processes
         self._told = on_death
         self._workers: list[VoiceWorker] = []
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
-        self.cache = PhraseCache(0 if engine == "marker" else cache_phrases)  # its words depend on their place
+        self.cache = PhraseCache(0 if self._engine == "marker" else cache_phrases)  # its words depend on their place
         self.restarts = 0
         """Processes that had to be replaced."""
-        full = f"{engine}:{name}" if name else engine
-        self._info = VoiceInfo(name=full, exact_word_times=engine != "pico", why=why)
+        self._info = VoiceInfo(name=choice.label, exact_word_times=choice.engine != "pico", why=choice.why)
 
     @property
     def info(self) -> VoiceInfo:

@@ -21,7 +21,11 @@ from agent.voice.wire import Frame, FrameReader, Kind, pack, pack_job
 ROOT: Final = Path(__file__).resolve().parents[2]
 MOST_FRAMES: Final = 2048
 """Frames of one clause that wait for their hearer: minutes of speech, never reached by a clause."""
-_BOOT: Final = "import sys; sys.path.insert(0, sys.argv[1]); from agent.voice.process import main; main(int(sys.argv[2]), sys.argv[3], sys.argv[4])"  # noqa: E501
+BOOT: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from agent.voice.process import main; "
+    "main(int(sys.argv[2]), sys.argv[3], sys.argv[4])"
+)
+"""Started by path, not by module name: the packages may be a checkout that only the parent's ``sys.path`` knows."""
 
 
 class Request:
@@ -57,7 +61,7 @@ class VoiceWorker:
         self._heard_at = self._loop.time()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        command = [sys.executable, "-P", "-c", _BOOT, str(ROOT), str(theirs.fileno()), engine, name]
+        command = [sys.executable, "-P", "-c", BOOT, str(ROOT), str(theirs.fileno()), engine, name]
         with theirs:
             self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
         self._sock = ours

@@ -38,7 +38,7 @@ def test_every_finding_that_is_not_ok_has_advice(tmp_path: Path) -> None:
     flags = {"sip.port": 0, "http.port": 0, "store.url": f"sqlite:{tmp_path}/c.db", "store.spill": f"{tmp_path}/s"}
     checks = run_doctor(load_config(None, {}, flags))
     assert {"python", "packages", "sip port", "voice", "recogniser", "store", "clock"} <= {c.name for c in checks}
-    assert all(bool(check.advice) == (check.verdict != "ok") for check in checks)
+    assert all(bool(check.advice) == (check.status != "ok") for check in checks)
     assert len({check.name for check in checks}) == len(checks)
     assert list(tmp_path.iterdir()) == []
 
@@ -54,18 +54,18 @@ def test_taken_ports_are_found(taken_port: int) -> None:
     )
     for name in ("sip port", "http port"):
         check = only(doctor.check_ports(config), name)
-        assert check.verdict == "fail"
+        assert check.status == "fail"
         assert str(taken_port) in check.detail
 
 
 def test_too_few_rtp_ports_are_told() -> None:
     config = Config(media=MediaConfig(port_min=40000, port_max=40009), engine=EngineConfig(rows=64))
     check = only(doctor.check_ports(config), "rtp ports")
-    assert check.verdict == "warn"
+    assert check.status == "warn"
 
 
 @pytest.mark.parametrize(
-    ("sip", "verdict"),
+    ("sip", "status"),
     [
         (SipConfig(host="127.0.0.1"), "ok"),
         (SipConfig(advertised_address="127.0.0.1"), "warn"),
@@ -74,33 +74,33 @@ def test_too_few_rtp_ports_are_told() -> None:
         (SipConfig(advertised_address="8.8.8.8", allow=("54.172.60.0/30",)), "ok"),
     ],
 )
-def test_advertised_address_is_judged(sip: SipConfig, verdict: str) -> None:
+def test_advertised_address_is_judged(sip: SipConfig, status: str) -> None:
     (check,) = doctor.check_advertised_address(Config(sip=sip))
-    assert check.verdict == verdict
+    assert check.status == status
 
 
 def test_private_address_before_public_trunks_is_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_facing_address", lambda: doctor._address("10.1.2.3"))
     (check,) = doctor.check_advertised_address(Config(sip=SipConfig(allow=("54.172.60.0/30",))))
-    assert check.verdict == "warn"
+    assert check.status == "warn"
     monkeypatch.setattr(doctor, "_facing_address", lambda: None)
     (check,) = doctor.check_advertised_address(Config())
-    assert check.verdict == "warn"
+    assert check.status == "warn"
 
 
 def test_foreign_package_of_our_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     owners = {"agent": ["crosstalk_voice", "agent"], "telephony": ["crosstalk-voice"]}
     monkeypatch.setattr(metadata, "packages_distributions", lambda: owners)
     checks = {check.name: check for check in doctor.check_names(Config())}
-    assert checks["package agent"].verdict == "fail"
+    assert checks["package agent"].status == "fail"
     assert "by agent" in checks["package agent"].detail
-    assert checks["package telephony"].verdict == "ok"
+    assert checks["package telephony"].status == "ok"
 
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PACKAGES", {"no_such_module_x": "no-such-package"})
     (check,) = doctor.check_packages(Config())
-    assert (check.verdict, check.advice) == ("fail", "pip install no-such-package")
+    assert (check.status, check.advice) == ("fail", "pip install no-such-package")
 
 
 def test_voice_that_cannot_be_had_fails_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,12 +109,12 @@ def test_voice_that_cannot_be_had_fails_with_its_reason(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(doctor, "choose", refuse)
     (check,) = doctor.check_voice(Config())
-    assert check.verdict == "fail"
+    assert check.status == "fail"
     assert "flite" in check.detail
 
 
 @pytest.mark.parametrize(
-    ("flags", "verdict"),
+    ("flags", "status"),
     [
         ({}, "warn"),
         ({"ears.recogniser": "none"}, "warn"),
@@ -122,28 +122,28 @@ def test_voice_that_cannot_be_had_fails_with_its_reason(monkeypatch: pytest.Monk
         ({"engine.model": "echo"}, "ok"),
     ],
 )
-def test_recogniser_is_judged_honestly(monkeypatch: pytest.MonkeyPatch, flags: dict[str, object], verdict: str) -> None:
+def test_recogniser_is_judged_honestly(monkeypatch: pytest.MonkeyPatch, flags: dict[str, object], status: str) -> None:
     monkeypatch.setattr(doctor, "find_spec", lambda _name: object())
     (check,) = doctor.check_recogniser(load_config(None, {}, flags).config)
-    assert check.verdict == verdict
+    assert check.status == status
     monkeypatch.setattr(doctor, "find_spec", lambda _name: None)
     (check,) = doctor.check_recogniser(load_config(None, {}, {**flags}).config)
-    assert check.verdict == ("fail" if verdict != "ok" and flags.get("ears.recogniser") != "none" else verdict)
+    assert check.status == ("fail" if status != "ok" and flags.get("ears.recogniser") != "none" else status)
 
 
 def test_store_that_will_be_made_and_one_that_is_locked(tmp_path: Path) -> None:
     path = tmp_path / "var" / "c.db"
     config = Config(store=StoreConfig(url=f"sqlite:{path}", spill=str(tmp_path / "s")))
-    assert only(doctor.check_store(config), "store").verdict == "ok"
+    assert only(doctor.check_store(config), "store").status == "ok"
     path.parent.mkdir()
     path.write_bytes(b"this is no database, but long enough to look like a file of one" * 20)
-    assert only(doctor.check_store(config), "store").verdict == "fail"
+    assert only(doctor.check_store(config), "store").status == "fail"
     path.unlink()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE t (x)")
     connection.commit()
     connection.close()
-    assert only(doctor.check_store(config), "store").verdict == "ok"
+    assert only(doctor.check_store(config), "store").status == "ok"
 
 
 def test_folder_that_cannot_be_written_fails() -> None:
@@ -152,7 +152,7 @@ def test_folder_that_cannot_be_written_fails() -> None:
         recording=RecordingConfig(enabled=True, folder="/proc/nobody"),
     )
     checks = list(doctor.check_store(config))
-    assert [check.verdict for check in checks] == ["fail", "fail", "fail"]
+    assert [check.status for check in checks] == ["fail", "fail", "fail"]
 
 
 @pytest.fixture
@@ -180,14 +180,14 @@ def answering() -> Iterator[Callable[[bytes], int]]:
         listener.close()
 
 
-@pytest.mark.parametrize(("answer", "verdict"), [(b"+PONG\r\n", "ok"), (b"HTTP/1.1 400\r\n", "fail")])
+@pytest.mark.parametrize(("answer", "status"), [(b"+PONG\r\n", "ok"), (b"HTTP/1.1 400\r\n", "fail")])
 def test_redis_is_asked_and_its_password_hidden(
-    monkeypatch: pytest.MonkeyPatch, answering: Callable[[bytes], int], answer: bytes, verdict: str
+    monkeypatch: pytest.MonkeyPatch, answering: Callable[[bytes], int], answer: bytes, status: str
 ) -> None:
     monkeypatch.setattr(doctor, "find_spec", lambda _name: object())
     url = f"redis://:geheim@127.0.0.1:{answering(answer)}/0"
     check = only(doctor.check_store(Config(store=StoreConfig(url=url))), "store")
-    assert check.verdict == verdict
+    assert check.status == status
     assert "geheim" not in check.detail + check.advice
 
 
@@ -196,13 +196,13 @@ def test_redis_that_is_not_there_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         port = listener.getsockname()[1]
     monkeypatch.setattr(doctor, "find_spec", lambda _name: object())
     check = only(doctor.check_store(Config(store=StoreConfig(url=f"redis://127.0.0.1:{port}/0"))), "store")
-    assert check.verdict == "fail"
+    assert check.status == "fail"
 
 
 def test_realtime_is_tried_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.sched_getscheduler(0)
     (check,) = doctor.check_scheduling(Config())
-    assert check.verdict in ("ok", "warn")
+    assert check.status in ("ok", "warn")
     assert os.sched_getscheduler(0) == before
 
     def refuse(*_arguments: object) -> None:
@@ -210,19 +210,19 @@ def test_realtime_is_tried_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     (check,) = doctor.check_scheduling(Config())
-    assert check.verdict == "warn"
+    assert check.status == "warn"
 
 
 def test_open_file_limit_is_held_against_the_seats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (1024, 4096))
     (few,) = doctor.check_open_files(Config(engine=EngineConfig(rows=256)))
     (many,) = doctor.check_open_files(Config(engine=EngineConfig(rows=2000)))
-    assert (few.verdict, many.verdict) == ("ok", "warn")
+    assert (few.status, many.status) == ("ok", "warn")
 
 
 def test_clock_that_was_never_set_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
-    assert only(doctor.check_clock(Config()), "clock").verdict == "fail"
+    assert only(doctor.check_clock(Config()), "clock").status == "fail"
 
 
 def test_result_is_a_plain_list() -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from agent.config import VoiceConfig
 from agent.errors import ConfigError, VoiceFailed
 from agent.voice import choose as choosing
-from agent.voice import flite, pico
+from agent.voice import flite, pico, worker
 from agent.voice.cache import Phrase, PhraseCache
-from agent.voice.choose import choose, make_voice
+from agent.voice.choose import choose
 from agent.voice.client import MOST_DEATHS, ProcessVoice
 from agent.voice.protocol import SpeechChunk, WordSpan
 from telephony.audio.marker import decode_marker
@@ -53,7 +53,7 @@ async def kal() -> AsyncIterator[ProcessVoice]:
 
 @pytest.mark.parametrize("engine", ENGINES)
 async def test_every_word_comes_once_in_order_inside_the_audio(engine: str) -> None:
-    voice = make_voice(VoiceConfig(engine=engine))
+    voice = ProcessVoice(engine, "")
     await voice.start()
     try:
         chunks = await collect(voice)
@@ -69,7 +69,7 @@ async def test_every_word_comes_once_in_order_inside_the_audio(engine: str) -> N
 
 
 async def test_marker_utterance_decodes_to_its_word_numbers() -> None:
-    voice = make_voice(VoiceConfig(engine="marker"))
+    voice = ProcessVoice("marker", "")
     await voice.start()
     try:
         chunks = await collect(voice)
@@ -155,15 +155,24 @@ async def test_idle_process_that_dies_is_replaced() -> None:
         await voice.stop()
 
 
-async def test_voice_that_keeps_dying_is_not_started_for_ever() -> None:
-    voice = ProcessVoice("flite", "no-such-voice")
-    with pytest.raises(VoiceFailed, match="no voice"):
+async def test_voice_that_keeps_dying_is_not_started_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "BOOT", "raise SystemExit(3)")
+    voice = ProcessVoice("marker", "")
+    with pytest.raises(VoiceFailed, match="ended at its start"):
         await voice.start()
-    for _ in range(3):
+    for _ in range(6):
         with pytest.raises(VoiceFailed):
             await collect(voice)
-    assert voice.restarts <= MOST_DEATHS
+    assert voice.restarts == MOST_DEATHS
     await voice.stop()
+
+
+async def test_engine_that_cannot_be_loaded_fails_the_start_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing.flite, "missing", lambda _name: None)
+    monkeypatch.setattr(flite, "NAMES", (*flite.NAMES, "nobody"))
+    voice = ProcessVoice("flite", "nobody")
+    with pytest.raises(VoiceFailed, match="flite has no voice 'nobody'"):
+        await voice.start()
 
 
 async def test_processes_take_turns() -> None:
