@@ -56,7 +56,7 @@ class HttpConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     model: str = "parts"
-    """``parts`` (default ears), or a fake: ``echo talker silent marker``."""
+    """``parts`` (default ears), ``vad`` (floor by voice activity alone), or a fake: ``echo talker silent marker``."""
     workers: int = 1
     spare: int = 1
     """Warm workers without calls, ready to take over."""

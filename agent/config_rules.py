@@ -149,7 +149,7 @@ VALUES: dict[str, Rule] = (
         "media.port_rest_s": NOT_NEGATIVE,
         "http.host": not_empty,
         "http.port": PORT,
-        "engine.model": one_of("parts", "echo", "talker", "silent", "marker"),
+        "engine.model": one_of("parts", "vad", "echo", "talker", "silent", "marker"),
         "engine.workers": between(1, 1024),
         "engine.spare": between(0, 1024),
         "engine.rows": between(1, 65536),

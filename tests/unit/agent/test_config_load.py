@@ -108,7 +108,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({"media.playout_max_ms": 120}, "media.playout_max_ms", "100"),
         ({"engine.step_budget": 1.5}, "engine.step_budget", "at most 1"),
         ({"engine.step_budget": float("nan")}, "engine.step_budget", "more than 0"),
-        ({"engine.model": "gpt"}, "engine.model", "parts, echo"),
+        ({"engine.model": "gpt"}, "engine.model", "parts, vad, echo"),
         ({"ears.recogniser": "sherpa"}, "ears.sherpa_model", "needed"),
         ({"sip.allow": ["10.0.0.0/33"]}, "sip.allow", "network"),
         ({"sip.advertised_address": "0.0.0.0"}, "sip.advertised_address", "send to"),
