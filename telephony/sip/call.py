@@ -7,6 +7,7 @@ timers. The beginning of a call is in ``uas`` and ``uac``, requests of the peer 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,6 +92,8 @@ class Call:
         self.bye_reason = ""
         """Hang up as soon as it may be done."""
         self.transfer: Transfer | None = None
+        self.on_ring_limit: Callable[[float], None] = lambda now: self.give_up_dialling("dial_timeout", now)
+        """Nobody decided about this call for too long: no transaction timer ends that (RFC 6026 §8.8)."""
         self.wanted_flow: Flow | None = None
         """Direction of the re-INVITE that met a glare."""
 
@@ -333,7 +336,7 @@ class Call:
         if wait is Wait.GLARE and self.wanted_flow is not None:
             self.reoffer(self.wanted_flow, now)
         elif wait is Wait.RING_LIMIT:
-            self.give_up_dialling("dial_timeout", now)
+            self.on_ring_limit(now)
         elif wait is Wait.CANCELLED:  # no final answer to our CANCEL (RFC 3261 §9.1)
             self.end(by="us", status=487, reason=self.bye_reason, event=DialogEvent.GONE, now=now)
         elif wait is Wait.TRANSFER:

@@ -13,7 +13,7 @@ from telephony.sdp import session as sdp
 from telephony.sdp.offer_answer import CODECS, DTMF_PAYLOAD_TYPE, AudioSession, choose
 from telephony.sip import responses, session_timer
 from telephony.sip.actions import Offered
-from telephony.sip.call import Call, Phase
+from telephony.sip.call import Call, Phase, Wait
 from telephony.sip.dialog import of_invite
 from telephony.sip.dialog_table import DialogEvent
 from telephony.sip.message import Request
@@ -69,6 +69,8 @@ def open_call(services: Services, key: str, request: Request, source: Address, s
     call.dialog = of_invite(request, local_tag=call.local_tag, source=source)
     call.peer, call.server, call.remote_offer = source, server, offer
     call.answer_headers = headers  # the timer itself starts with the 2xx
+    call.on_ring_limit = lambda at: refuse(call, 480, "", at)
+    call.waits[Wait.RING_LIMIT] = now + services.settings.ring_limit_s
     services.layer.respond(server, responses.make(request, 100), now)
     services.emit(
         Offered(
@@ -113,6 +115,7 @@ def accept(call: Call, now: float) -> None:
         raise LocalProtocolError("call is not prepared")
     extra = [call.contact(), *_record_route(call), *responses.capabilities(), *call.answer_headers]
     call.phase = Phase.ANSWERED
+    call.waits.clear()
     call.dialog.feed(DialogEvent.ANSWERED)
     data = _respond(call, 200, extra, call.answer_body, now)
     call.keep_sending(data, call.server.peer, cseq=call.invite.cseq.number, now=now)
