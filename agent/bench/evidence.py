@@ -73,6 +73,8 @@ class LoggedUtterance:
     reason: str
     """``played``, ``yielded`` …"""
     unheard: str = ""
+    whole: str = ""
+    """What the utterance was meant to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,26 +151,28 @@ def log_from_timeline(
 ) -> ServiceLog:
     """Log from the service's timeline entries. ``offset_s`` moves their media time to the caller's clock."""
     utterances: list[LoggedUtterance] = []
-    started: dict[Any, float] = {}
+    started: dict[Any, tuple[float, str]] = {}
     for entry in entries:
         data = entry.get("data") or {}
         if entry.get("kind") != "utterance" or not isinstance(data, Mapping):
             continue
-        at, number = float(entry.get("at_ms", 0)) / 1000 + offset_s, data.get("utterance")
-        if "reason" not in data:
-            started[number] = at
-        elif number in started or data.get("heard_words", 0):
-            utterances.append(_logged(data, started.pop(number, at), at))
+        at, number = float(entry.get("at_ms", 0)) / 1000 + offset_s, data.get("number")
+        if data.get("phase") == "started":
+            started[number] = (at, str(data.get("text", "")))
+        elif data.get("phase") == "ended" and number in started:
+            begun, text = started.pop(number)
+            utterances.append(_logged(data, begun, at, text))
     return ServiceLog(utterances=tuple(utterances), backchannels=frozenset(b.lower() for b in backchannels))
 
 
-def _logged(data: Mapping[str, Any], start: float, end: float) -> LoggedUtterance:
+def _logged(data: Mapping[str, Any], start: float, end: float, text: str) -> LoggedUtterance:
     heard = str(data.get("heard", ""))
     return LoggedUtterance(
         start=start,
         end=end,
         text=heard,
-        heard_words=int(data.get("heard_words", len(heard.split()))),
-        reason=str(data["reason"]),
+        heard_words=len(heard.split()),
+        reason=str(data.get("why", "")),
         unheard=str(data.get("unheard", "")),
+        whole=text,
     )

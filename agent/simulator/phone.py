@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 from agent.errors import AgentError
 from telephony.errors import RemoteProtocolError
@@ -133,8 +134,8 @@ class Phone(asyncio.DatagramProtocol):
     # --- the wire ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Not an assertion on the type: uvloop's transports have a base class of their own.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if self._endpoint is None:

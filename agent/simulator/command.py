@@ -1,0 +1,87 @@
+"""``crosstalk call`` and the call of ``crosstalk demo``: one scripted call, its timeline and its page."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from agent.brain.examples import example_path
+from agent.simulator.caller import CallResult, run_call, save_call
+from agent.simulator.html import render_page
+from agent.simulator.media import MediaThread
+from agent.simulator.script import load_script
+from agent.simulator.service import fetch_timeline
+from agent.simulator.show import show_timeline
+from agent.simulator.timeline import Timeline, build_timeline
+
+DEFAULT_SCRIPT = "parcel.yaml"
+
+
+async def call_command(uri: str, script: Path | None, out: Path, *, http_url: str = "", as_json: bool = False) -> int:
+    """Place the call and show it; returns the exit code. With ``as_json`` stdout gets one object and nothing else."""
+    progress = Console(stderr=True)
+    path = script or example_path("scripts") / DEFAULT_SCRIPT
+    loaded = load_script(path)
+    with MediaThread() as media, progress.status(f"calling {uri} …", spinner="dots"):
+        result = await run_call(uri, loaded, media=media, call=loaded.name)
+        entries = await fetch_timeline(http_url.rstrip("/"), result.book.service_call_id)
+    save_call(result, out)
+    timeline = build_timeline(
+        loaded.name, result.events, result.agent, caller_samples=len(result.caller), entries=entries
+    )
+    (out / "timeline.json").write_text(json.dumps(timeline.to_json(), indent=1) + "\n", encoding="utf-8")
+    page = out / "call.html"
+    page.write_text(
+        render_page(timeline, result.caller, result.agent, title=f"Call: {loaded.name}", facts=facts(result)),
+        encoding="utf-8",
+    )
+    if as_json:
+        sys.stdout.write(json.dumps({**result.to_json(), "page": str(page), **summary(timeline)}) + "\n")
+    else:
+        _show(result, timeline, page)
+    return 0 if result.answered else 1
+
+
+def facts(result: CallResult) -> dict[str, str]:
+    """What stands under the page's title."""
+    return {
+        "status": str(result.book.status),
+        "seconds": f"{result.length_s:.1f}",
+        "seed": str(result.seed),
+        "ended by": "the agent" if result.book.ended_by == "caller" else result.book.ended_by or "nobody",
+        "packets": str(len(result.track)),
+        "caller's pacing": "good" if result.pacing.is_good else f"void (worst {result.pacing.worst_s * 1000:.0f} ms)",
+    }
+
+
+def summary(timeline: Timeline) -> dict[str, Any]:
+    """Latencies of the call, in order, for machines."""
+    return {
+        "response_ms": [
+            None if mark.response_s is None else round(mark.response_s * 1000)
+            for mark in timeline.caller
+            if mark.event.expect == "reply" and mark.event.type == "turn"
+        ],
+        "stop_ms": [
+            {"type": str(mark.event.type), "ms": None if mark.stop_s is None else round(mark.stop_s * 1000)}
+            for mark in timeline.caller
+            if mark.over_agent
+        ],
+    }
+
+
+def _show(result: CallResult, timeline: Timeline, page: Path) -> None:
+    console = Console()
+    if not result.answered:
+        console.print(f"[red]not answered[/]: {result.book.status} {result.book.reason}")
+        return
+    show_timeline(timeline, console)
+    for note in result.notes:
+        console.print(f"[yellow]note[/] {note}")
+    if not result.pacing.is_good:
+        console.print("[yellow]note[/] this machine was too busy for the caller: its timing is void")
+    console.print(f"page: {page}")

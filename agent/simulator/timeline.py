@@ -1,0 +1,175 @@
+"""A recorded call as a timeline: who spoke when, how long answers took, what the service says it heard and said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agent.simulator.energy import RATE_HZ, Pcm, Span, agent_spans, merged, segments
+from agent.simulator.truth import EventType, TruthEvent
+
+EARLY_S = 0.25
+ANSWER_WINDOW_S = 5.0
+STOP_SILENCE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerMark:
+    """One thing that the caller did, and what came of it."""
+
+    event: TruthEvent
+    response_s: float | None = None
+    """Turns: seconds from their end to the agent's next onset."""
+    stop_s: float | None = None
+    """Over the agent's voice: seconds from their start until the agent stopped; ``None`` if it went on."""
+    over_agent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLine:
+    """One utterance by the service's own log."""
+
+    start: float
+    end: float | None
+    text: str
+    heard: str
+    unheard: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloorState:
+    """Who had the floor from ``start`` on."""
+
+    start: float
+    state: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardTurn:
+    """Words that the service understood."""
+
+    at: float
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """Everything in seconds from the start of the recording."""
+
+    call: str
+    length_s: float
+    caller: tuple[CallerMark, ...]
+    agent: tuple[Span, ...]
+    lines: tuple[AgentLine, ...] = ()
+    floor: tuple[FloorState, ...] = ()
+    turns: tuple[HeardTurn, ...] = ()
+    others: tuple[tuple[float, str], ...] = field(default=())
+    """Tools, keys, transfers, resumes: (time, words for a reader)."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def build_timeline(
+    call: str,
+    events: Iterable[TruthEvent],
+    agent: Pcm,
+    *,
+    caller_samples: int = 0,
+    entries: Iterable[Mapping[str, Any]] = (),
+    offset_s: float = 0.0,
+) -> Timeline:
+    """``agent``: (samples,) int16 on the caller's clock. ``entries``: the service's timeline; ``offset_s`` moves it."""
+    spans = agent_spans(agent)
+    spoken, stops = segments(spans), merged(spans, STOP_SILENCE_S)
+    known = [entry for entry in entries if isinstance(entry.get("data"), Mapping)]
+    return Timeline(
+        call=call,
+        length_s=max(len(agent), caller_samples) / RATE_HZ,
+        caller=tuple(_mark(event, spoken, stops) for event in events if event.sent),
+        agent=tuple(spoken),
+        lines=_lines(known, offset_s),
+        floor=_floor(known, offset_s),
+        turns=_turns(known, offset_s),
+        others=_others(known, offset_s),
+    )
+
+
+def _mark(event: TruthEvent, spoken: list[Span], stops: list[Span]) -> CallerMark:
+    over = any(span.start <= event.start < span.end for span in spoken)
+    if event.type is EventType.TURN and event.expect == "reply":
+        low, high = event.end - EARLY_S, event.end + ANSWER_WINDOW_S
+        answer = next((span for span in spoken if low <= span.start <= high), None)
+        return CallerMark(event=event, response_s=answer.start - event.end if answer else None)
+    if over and event.type not in (EventType.TURN, EventType.HOLD, EventType.DTMF):
+        stop = next(span.end for span in stops if span.end > event.start)
+        # Later than a second after the sound, the agent had simply finished.
+        return CallerMark(event=event, over_agent=True, stop_s=stop - event.start if stop <= event.end + 1.0 else None)
+    return CallerMark(event=event, over_agent=over)
+
+
+def _at(entry: Mapping[str, Any], offset_s: float) -> float:
+    return float(entry.get("at_ms", 0)) / 1000 + offset_s
+
+
+def _lines(entries: list[Mapping[str, Any]], offset_s: float) -> tuple[AgentLine, ...]:
+    found: list[AgentLine] = []
+    started: dict[Any, tuple[float, str]] = {}
+    for entry in entries:
+        data = entry["data"]
+        if entry.get("kind") != "utterance":
+            continue
+        if data.get("phase") == "started":
+            started[data.get("number")] = (_at(entry, offset_s), str(data.get("text", "")))
+        elif data.get("number") in started:
+            start, text = started.pop(data.get("number"))
+            found.append(
+                AgentLine(
+                    start=start,
+                    end=_at(entry, offset_s),
+                    text=text,
+                    heard=str(data.get("heard", "")),
+                    unheard=str(data.get("unheard", "")),
+                    why=str(data.get("why", "")),
+                )
+            )
+    found += [
+        AgentLine(start=start, end=None, text=text, heard="", unheard="", why="") for start, text in started.values()
+    ]
+    return tuple(sorted(found, key=lambda line: line.start))
+
+
+def _floor(entries: list[Mapping[str, Any]], offset_s: float) -> tuple[FloorState, ...]:
+    return tuple(
+        FloorState(
+            start=_at(entry, offset_s),
+            state=str(entry["data"].get("after", "")).lower(),
+            why=str(entry["data"].get("why") or entry["data"].get("cause", "")),
+        )
+        for entry in entries
+        if entry.get("kind") == "floor"
+    )
+
+
+def _turns(entries: list[Mapping[str, Any]], offset_s: float) -> tuple[HeardTurn, ...]:
+    return tuple(
+        HeardTurn(
+            at=_at(entry, offset_s), text=str(entry["data"].get("text", "")), why=str(entry["data"].get("why", ""))
+        )
+        for entry in entries
+        if entry.get("kind") == "turn" and entry["data"].get("phase") == "ended"
+    )
+
+
+def _others(entries: list[Mapping[str, Any]], offset_s: float) -> tuple[tuple[float, str], ...]:
+    found = []
+    for entry in entries:
+        kind, data = str(entry.get("kind", "")), entry["data"]
+        if kind in {"tool", "dtmf", "transfer", "resume", "overlap", "hangup"}:
+            told = " ".join(f"{key} {value}" for key, value in data.items())
+            found.append((_at(entry, offset_s), f"{kind}: {told}"))
+    return tuple(found)
