@@ -31,7 +31,7 @@ from agent.pool.messages import (
     UtteranceStarted,
 )
 from agent.scheduler.floor.complete import Completeness, completeness
-from agent.scheduler.floor.machine import NEVER, SAMPLES_PER_MS, AgentSide, FloorMachine
+from agent.scheduler.floor.machine import SAMPLES_PER_MS, AgentSide, FloorMachine
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.floor.table import FloorAction, FloorInput, FloorState
 from agent.scheduler.speech import FADE_SAMPLES, Ended, Gain, SpeechBuffer
@@ -184,7 +184,7 @@ class Seat:
     def hear_words(self, heard: HeardWords) -> None:
         """What the ears understand. Without an open turn it belongs to the speech that is under way, if any."""
         floor = self.floor
-        if not floor.turn_open and floor.onset == NEVER:
+        if not floor.turn_open and not floor.speaking and floor.state is not FloorState.OVERLAP:
             return  # late words of something that is over
         if not self.turn.update(heard) or not floor.turn_open:
             return

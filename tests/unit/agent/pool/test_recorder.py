@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+
+from agent.pool.recorder import AUDIO, CLOSE, OPEN, Recorder, RecorderLink
+
+
+def message(kind: bytes, number: int, rest: bytes = b"") -> bytes:
+    return kind + number.to_bytes(4, "little") + rest
+
+
+def audio(number: int, frame: int, value: int) -> bytes:
+    stereo = np.full((160, 2), value, "<i2").tobytes()
+    return message(AUDIO, 1, number.to_bytes(4, "little") + frame.to_bytes(4, "little") + stereo)
+
+
+def test_frames_that_were_dropped_are_silence_so_that_times_stay_right(tmp_path: Path) -> None:
+    recorder = Recorder()
+    path = tmp_path / "new" / "a.wav"
+    recorder.take(message(OPEN, 7, str(path).encode()))
+    recorder.take(audio(7, 0, 11))
+    recorder.take(audio(7, 3, 22))
+    recorder.take(audio(8, 0, 33))  # nobody's
+    assert not path.exists()
+    recorder.take(message(CLOSE, 7))
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(9999), "<i2").reshape(-1, 160, 2)
+    assert samples[:, 0, 0].tolist() == [11, 0, 0, 22]
+    assert not Path(f"{path}.part").exists()
+
+
+def test_a_path_that_cannot_be_written_costs_only_its_own_recording(tmp_path: Path) -> None:
+    recorder = Recorder()
+    (tmp_path / "file").write_text("")
+    recorder.take(message(OPEN, 1, str(tmp_path / "file" / "a.wav").encode()))
+    recorder.take(message(OPEN, 2, str(tmp_path / "b.wav").encode()))
+    recorder.take(audio(1, 0, 1))
+    recorder.take(audio(2, 0, 1))
+    recorder.close()
+    assert (tmp_path / "b.wav").exists()
+
+
+def test_a_recorder_that_cannot_keep_up_is_told_as_truncated(tmp_path: Path) -> None:
+    link = RecorderLink()
+    number = link.open(str(tmp_path / "a.wav"))
+    other = link.open(str(tmp_path / "b.wav"))
+    assert link._process is not None
+    frame = np.zeros((1, 160), np.int16)
+    for _ in range(20_000):  # the process has not even started: the socket is full long before
+        link.write([number], frame, frame)
+    assert link.close(number)
+    assert not link.close(other)
+    link.stop()
+    assert (tmp_path / "a.wav").exists()
