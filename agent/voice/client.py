@@ -29,6 +29,8 @@ from agent.voice.worker import Request, VoiceWorker
 START_TIMEOUT_S: Final = 15.0
 SILENCE_TIMEOUT_S: Final = 5.0
 """A process that has work and says nothing for that long is replaced."""
+PRELOAD_SLACK_MS: Final = 60_000
+"""Nobody waits for a phrase that is rendered ahead of time."""
 TRIES: Final = 2
 """How often one clause may take its process down before its utterance fails."""
 MOST_DEATHS, DEATHS_WITHIN_S = 8, 30.0
@@ -87,7 +89,7 @@ class ProcessVoice:
         for phrase in phrases:
             for clause in split(phrase):
                 if self._key(clause) not in self.cache:
-                    async with aclosing(self._pieces(clause)) as pieces:
+                    async with aclosing(self._pieces(clause, PRELOAD_SLACK_MS)) as pieces:
                         async for _ in pieces:
                             pass
 
@@ -96,7 +98,8 @@ class ProcessVoice:
         clauses = split(text)
         if not clauses:
             yield SpeechChunk(np.zeros(0, np.int16), (), True)
-        at = 0
+        loop = asyncio.get_running_loop()
+        at, started = 0, loop.time()
         for number, clause in enumerate(clauses):
             pause = self._pause(clause)
             phrase = self.cache.get(self._key(clause))
@@ -105,8 +108,9 @@ class ProcessVoice:
                 yield SpeechChunk(pcm, _spans(clause, phrase.times, number, at), clause.last)
                 at += pcm.size
                 continue
-            begin = at
-            async with aclosing(self._pieces(clause)) as pieces:
+            begin, played_ms = at, round((loop.time() - started) * 1000)
+            slack_ms = max(0, at * 1000 // RATE_HZ - played_ms)
+            async with aclosing(self._pieces(clause, slack_ms)) as pieces:
                 async for pcm, times in pieces:
                     at += pcm.size
                     yield SpeechChunk(pcm, _spans(clause, times, number, begin) if times else (), False)
@@ -122,14 +126,14 @@ class ProcessVoice:
         pause_ms = 0 if self._engine == "marker" else clause.pause_ms  # its words bring their own silence
         return np.zeros(pause_ms * RATE_HZ // 1000, np.int16)
 
-    async def _pieces(self, clause: Clause) -> AsyncGenerator[tuple[Pcm, Times | None], None]:
+    async def _pieces(self, clause: Clause, slack_ms: int) -> AsyncGenerator[tuple[Pcm, Times | None], None]:
         """Audio of one clause without its pause, its word times with the first piece; survives a process's death."""
         job = _job(clause)
         heard: list[Pcm] = []
         times: Times | None = None
         for _ in range(TRIES):
             worker = self._pick()
-            request = worker.speak(job)
+            request = worker.speak(job, slack_ms)
             known = sum(pcm.size for pcm in heard)  # of an earlier try: not said twice
             ended = False
             try:

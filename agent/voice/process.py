@@ -7,10 +7,12 @@ closes.
 
 from __future__ import annotations
 
+import heapq
 import select
 import signal
 import socket
-from collections import deque
+import time
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -49,14 +51,23 @@ class OwnerGone(Exception):
     """The other end of the socket is closed."""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Waiting:
+    """A clause in the queue; compared by deadline, then by age."""
+
+    deadline_s: float
+    request: int
+    job: ClauseJob = field(compare=False)
+
+
 class VoiceServer:
-    """Speaks what its owner asks for, in order."""
+    """Speaks what its owner asks for: first the clause whose hearer runs out of audio first."""
 
     def __init__(self, sock: socket.socket, engine: Engine) -> None:
         self._sock = sock
         self._engine = engine
         self._reader = FrameReader()
-        self._queue: deque[tuple[int, ClauseJob]] = deque()
+        self._queue: list[_Waiting] = []
         self._current = 0
         self._cancelled = False
 
@@ -67,7 +78,8 @@ class VoiceServer:
             while True:
                 while not self._queue:
                     self._receive()
-                self._serve(*self._queue.popleft())
+                waiting = heapq.heappop(self._queue)
+                self._serve(waiting.request, waiting.job)
         except (OwnerGone, BrokenPipeError, ConnectionResetError):
             return
 
@@ -106,12 +118,15 @@ class VoiceServer:
     def _handle(self, frame: Frame) -> None:
         if frame.kind is Kind.CANCEL:
             self._cancelled = self._cancelled or frame.request == self._current
-            self._queue = deque(entry for entry in self._queue if entry[0] != frame.request)
+            self._queue = [waiting for waiting in self._queue if waiting.request != frame.request]
+            heapq.heapify(self._queue)
         elif frame.kind is Kind.SPEAK:
             if len(self._queue) >= MOST_QUEUED:
                 self._send(pack(Kind.FAILED, frame.request, b"the voice is overloaded"))
             else:
-                self._queue.append((frame.request, unpack_job(frame.payload)))
+                job, slack_ms = unpack_job(frame.payload)
+                deadline_s = time.monotonic() + slack_ms / 1000
+                heapq.heappush(self._queue, _Waiting(deadline_s, frame.request, job))
 
 
 class _Pieces:

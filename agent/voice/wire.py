@@ -67,14 +67,16 @@ def pack(kind: Kind, request: int, payload: bytes = b"") -> bytes:
     return HEAD.pack(len(payload), kind, request) + payload
 
 
-def pack_job(request: int, job: ClauseJob) -> bytes:
-    body = {"words": job.words, "mark": job.mark, "first": job.first_word}
+def pack_job(request: int, job: ClauseJob, slack_ms: int = 0) -> bytes:
+    """``slack_ms``: for how long the hearer still has audio to play."""
+    body = {"words": job.words, "mark": job.mark, "first": job.first_word, "slack": slack_ms}
     return pack(Kind.SPEAK, request, json.dumps(body).encode())
 
 
-def unpack_job(payload: bytes) -> ClauseJob:
+def unpack_job(payload: bytes) -> tuple[ClauseJob, int]:
+    """The job and its slack."""
     body = json.loads(payload)
-    return ClauseJob(tuple(body["words"]), body["mark"], body["first"])
+    return ClauseJob(tuple(body["words"]), body["mark"], body["first"]), int(body["slack"])
 
 
 def pack_times(request: int, times: Times) -> bytes:

@@ -91,12 +91,12 @@ class VoiceWorker:
         if frame.kind is Kind.FAILED:
             raise VoiceFailed(frame.payload.decode())
 
-    def speak(self, job: ClauseJob) -> Request:
+    def speak(self, job: ClauseJob, slack_ms: int) -> Request:
         """Ask for one clause. Raises ``VoiceFailed`` when the process takes nothing more."""
         self._number += 1
         request = Request(self._number)
         self._requests[request.number] = request
-        self._send(pack_job(request.number, job))
+        self._send(pack_job(request.number, job, slack_ms))
         return request
 
     def finish(self, request: Request, *, cancel: bool) -> None:

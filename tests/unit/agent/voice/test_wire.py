@@ -46,8 +46,8 @@ def test_frame_too_large_or_of_unknown_kind_is_refused() -> None:
 def test_contents_come_back_as_they_went() -> None:
     job = ClauseJob(("one two,", "é"), "?", 7)
     pcm = np.array([-32768, 0, 32767], np.int16)
-    (a, b, c) = FrameReader().feed(pack_job(1, job) + pack_times(2, ((0, 5), (6, 9))) + pack_audio(3, pcm))
-    assert unpack_job(a.payload) == job
+    (a, b, c) = FrameReader().feed(pack_job(1, job, 250) + pack_times(2, ((0, 5), (6, 9))) + pack_audio(3, pcm))
+    assert unpack_job(a.payload) == (job, 250)
     assert unpack_times(b.payload) == ((0, 5), (6, 9))
     assert np.array_equal(unpack_audio(c.payload), pcm)
 
@@ -145,3 +145,15 @@ def test_full_queue_refuses_new_clauses() -> None:
     frames = owner.until(Kind.FAILED, MOST_QUEUED + 3)
     owner.close()
     assert any(frame.kind is Kind.FAILED and b"overloaded" in frame.payload for frame in frames)
+
+
+def test_clause_whose_hearer_runs_dry_first_is_spoken_first() -> None:
+    owner = Owner()
+    owner.sock.sendall(pack_job(1, ClauseJob(("wait",), "", 0)))
+    owner.engine.reached.wait(5)
+    for number, (word, slack_ms) in enumerate((("later", 3000), ("soon", 500), ("now", 0), ("too", 0)), start=2):
+        owner.sock.sendall(pack_job(number, ClauseJob((word,), "", 0), slack_ms))
+    owner.engine.go_on.set()
+    owner.until(Kind.END, 2)
+    owner.close()
+    assert list(dict.fromkeys(owner.engine.emitted)) == ["wait", "now", "too", "soon", "later"]
