@@ -7,13 +7,13 @@ import contextlib
 import json
 import os
 import random
+import secrets
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from telephony.sip_plane import SipPlane
 
 from agent import VERSION, logging
 from agent.api.calls import add_call_routes, problems
@@ -37,7 +37,9 @@ from agent.tasks import Tasks
 from agent.voice.protocol import Voice
 from telephony.clock import MonotonicClock
 from telephony.edge_client import EdgeClient
-from telephony.errors import TransportClosed
+from telephony.errors import TelephonyError
+from telephony.sip.settings import SipSettings
+from telephony.sip_plane import SipPlane
 
 RECONNECT_S = 0.05
 START_S = 30.0
@@ -83,10 +85,12 @@ class Front:
 
     async def _start(self, stack: contextlib.AsyncExitStack, tasks: Tasks) -> None:
         config = self._config
-        customer = CustomerServer(config, log=self._log, metrics=self._metrics, wall=time.time, rng=random.Random())
+        customer = CustomerServer(
+            config, log=self._log, metrics=self._metrics, clock=self._clock, wall=time.time, rng=random.Random()
+        )
         store = await stack.enter_async_context(customer.opened(tasks))
         brain = open_brain(config)
-        self._voice = open_voice(config)
+        self._voice = open_voice(config, lambda pid: self._log.warning(LogEvent.VOICE_FAILED, pid=pid))
         await self._voice.start()
         stack.push_async_callback(self._voice.stop)
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
@@ -152,7 +156,7 @@ class Front:
                 self._log.warning(LogEvent.WORKER_LOST, worker=name)
 
     async def _keep_edge(self, up: asyncio.Event) -> None:
-        self._edge.on_lost = self._edge_lost.set
+        self._edge.on_lost = self._lose_edge
         while True:
             try:
                 await self._edge.connect(f"{self._folder}/edge.sock")
@@ -168,16 +172,35 @@ class Front:
             if not self._stop.is_set():
                 self._log.warning(LogEvent.EDGE_LOST)
 
+    def _lose_edge(self) -> None:
+        self._edge_lost.set()
+        if self._ready:
+            self._plane.edge_lost()
+
     async def _poll_edge(self) -> None:
         """Keep the edge's numbers fresh for ``/healthz`` until it is lost."""
         while not self._edge_lost.is_set():
-            with contextlib.suppress(TransportClosed, TimeoutError):
+            with contextlib.suppress(TelephonyError):
                 self._edge_stats = await self._edge.stats()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._edge_lost.wait(), 1.0)
 
     def _new_plane(self) -> SipPlane:
-        raise NotImplementedError
+        sip = self._config.sip
+        return SipPlane(
+            edge=self._edge,
+            clock=self._clock,
+            token=lambda: secrets.token_hex(16),
+            random=random.random,
+            log=lambda event, **fields: self._log.info(LogEvent(event), **fields),
+            host=sip.host,
+            port=sip.port,
+            advertised_address=sip.advertised_address,
+            transfer_targets=tuple(sip.transfer_targets),
+            settings=SipSettings(
+                allow=tuple(sip.allow), session_expires_s=sip.session_expires_s, max_half_open=sip.max_half_open
+            ),
+        )
 
     # --- http ---
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.brain.chatter import ChatterBrain
@@ -20,11 +21,16 @@ def open_brain(config: Config) -> Brain:
     if config.agent.brain == "chatter":
         return ChatterBrain()
     path = Path(config.agent.dialogue) if config.agent.dialogue else example_path("parcel") / "parcel.yaml"
-    return FlowBrain(load_dialogue(path), today=dt.date.today)
+    return FlowBrain(load_dialogue(path), today=dt.date.today, disclosure=config.agent.disclosure)
 
 
-def open_voice(config: Config) -> Voice:
+def open_voice(config: Config, on_death: Callable[[int], None]) -> Voice:
+    """The voice is not started yet; ``on_death(pid)`` is told of each of its processes that ended by itself."""
     voice = config.voice
     return ProcessVoice(
-        engine=voice.engine, name=voice.name, processes=voice.processes, cache_phrases=voice.cache_phrases
+        voice.engine,
+        voice.name,
+        processes=voice.processes,
+        cache_phrases=voice.cache_phrases,
+        on_death=on_death,
     )

@@ -10,14 +10,35 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from agent.errors import AgentError
+from telephony.errors import TelephonyError
+
 PR_SET_PDEATHSIG = 1
+CANNOT_START = 78
+"""Exit code of a process that says why it cannot run (EX_CONFIG of sysexits): starting it again will not help soon."""
 
 
 def main() -> None:
     """Entry of a supervised process: ``python -c … ROLE`` with options on standard input."""
     _die_with_parent()
     options: dict[str, Any] = json.load(sys.stdin)
-    _ROLES[sys.argv[1]](options)
+    role = sys.argv[1]
+    try:
+        _ROLES[role](options)
+    except (AgentError, TelephonyError, OSError) as error:
+        sys.stderr.write(f"crosstalk {role}: {error}\n")
+        sys.exit(CANNOT_START)
+    except BaseExceptionGroup as group:
+        known, others = group.split((AgentError, TelephonyError, OSError))
+        if others is not None or known is None:
+            raise
+        sys.stderr.write(f"crosstalk {role}: {_first(known)}\n")
+        sys.exit(CANNOT_START)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def _die_with_parent() -> None:
