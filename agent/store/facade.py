@@ -18,6 +18,10 @@ class WritingStore(ABC):
     async def apply(self, writes: Sequence[Write]) -> list[Outcome]:
         """One outcome per write. Raises ``StoreUnavailable``; then any of them may have been applied."""
 
+    @abstractmethod
+    async def ping(self) -> None:
+        """Return when a write would succeed now; opens the store if it is not open. Raises ``StoreUnavailable``."""
+
     async def create_call(self, record: CallRecord, events: Sequence[Event], *, lease_s: float, now: float) -> int:
         record = cleaned_record(record)
         write = Create(call_id=record.call_id, record=record, events=tuple(events), lease_s=lease_s, now=now)

@@ -61,6 +61,9 @@ class RedisStore(WritingStore):
     async def close(self) -> None:
         await self._client.close()
 
+    async def ping(self) -> None:
+        await self._client.check_server([CALL_SCRIPT, HINT_SCRIPT])
+
     # --- Store ---
 
     async def apply(self, writes: Sequence[Write]) -> list[Outcome]:

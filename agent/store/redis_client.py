@@ -15,7 +15,7 @@ from agent.store.errors import StoreRefused
 
 TIMEOUT_S = 0.25
 CONNECTIONS = 16
-_REFUSED = ("WRONGTYPE", "NOPERM", "WRONGPASS", "NOAUTH", "AuthenticationError", "invalid username")
+_REFUSED = ("WRONGTYPE", "NOPERM", "WRONGPASS", "NOAUTH", "AuthenticationError", "HELLO must be called")
 _OLDEST = (6, 2)
 
 Command = tuple[object, ...]
@@ -73,10 +73,6 @@ class RedisClient:
             raise StoreRefused(
                 f"{self.where}: version {server.get('redis_version')} is too old: 6.2 or newer is needed"
             )
-
-    async def ping(self) -> None:
-        """Raises ``StoreUnavailable``."""
-        await self.run([("PING",)])
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Answers of a pipeline. A script's command is ``("EVALSHA", script text, n keys, …)``.

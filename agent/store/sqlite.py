@@ -30,15 +30,27 @@ class SqliteStore(WritingStore):
         self._path = path
         self._durable = durable
         self._endpoints: dict[str, frozenset[str]] = {}
+        self._is_open = False
         self._writer = DatabaseThread(path, self._connect_writer, commits=True, gather_s=gather_s, at_close=_checkpoint)
         self._reader = DatabaseThread(path, self._connect_reader, commits=False)
 
     async def open(self) -> None:
         await self._writer.start()
         if self._path != MEMORY:
-            await self._reader.start()
+            try:
+                await self._reader.start()
+            except BaseException:
+                await self._writer.stop()
+                raise
+        self._is_open = True
+
+    async def ping(self) -> None:
+        if not self._is_open:
+            await self.open()
+        await self._write(lambda db: db.execute("UPDATE calls SET id = id WHERE id = 0"))
 
     async def close(self) -> None:
+        self._is_open = False
         await self._reader.stop()
         await self._writer.stop()
 

@@ -130,6 +130,14 @@ def dump_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), default=str)
 
 
+def check_plain(*values: Any) -> None:
+    """Raise ``ValueError`` for what JSON cannot hold (keys that are no text, circles): a bug of the caller."""
+    try:
+        dump_json(values)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"cannot be stored: {error}") from error
+
+
 def to_line(write: Write) -> str:
     """One write as one line of JSON, without the line feed."""
     return dump_json({"kind": _NAMES[type(write)], **asdict(write)})

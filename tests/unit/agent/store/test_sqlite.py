@@ -92,8 +92,18 @@ async def test_a_job_that_the_database_refuses_does_not_take_its_neighbours_alon
     await store.close()
 
 
+def wipe_from_third_page(path: Path) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[8192:] = bytes(len(raw) - 8192)
+    path.write_bytes(raw)
+
+
+def write_text(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
 async def test_a_file_that_is_no_database_is_refused_by_name(path: Path) -> None:
-    path.write_bytes(b"this is a text, and long enough to have a header of a database" * 40)
+    write_text(path, "this is a text, and long enough to have a header of a database" * 40)
     with pytest.raises(StoreRefused, match=r"calls\.db: not a database"):
         await opened(path)
 
@@ -112,15 +122,13 @@ async def test_a_damaged_file_is_refused(path: Path) -> None:
     for n in range(200):
         await store.create_call(record(f"c{n}", data={"x": "y" * 500}), [], lease_s=10, now=NOW)
     await store.close()
-    raw = bytearray(path.read_bytes())
-    raw[8192:] = bytes(len(raw) - 8192)
-    path.write_bytes(raw)
+    wipe_from_third_page(path)
     with pytest.raises(StoreRefused, match=r"calls\.db: damaged|calls\.db: database disk image is malformed"):
         await opened(path)
 
 
 async def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    write_text(tmp_path / "file", "")
     with pytest.raises(StoreUnavailable, match=r"file/calls\.db"):
         await opened(tmp_path / "file" / "calls.db")
 
