@@ -1,4 +1,10 @@
-"""What one step costs on this machine, by batch size: the ground of admission."""
+"""What one step costs on this machine, by batch size: the ground of admission.
+
+A worker starts while its neighbours start, and a neighbour on the same core adds whole time slices to a wall clock
+that say nothing about the model (measured: 4 ms at p99 for a step of 0.3 ms). So a step counts as the larger of the
+p99 of this thread's CPU time and the median of its wall time: the first shows what varies, the second what waits
+(a device, helper threads). What neighbours really take is watched afterwards, in wall time.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +39,7 @@ def measure_steps(model: DuplexModel, *, rows: int, phases: int) -> StepCosts:
     began = time.perf_counter()
     for size in sizes:
         _seat(scheduler, size)
-        costs[size] = 1000 * percentile(_steps(scheduler, size, rng), 0.99)
+        costs[size] = 1000 * _cost_s(scheduler, size, rng)
         if time.perf_counter() - began > MAX_S or costs[size] * phases > model.spec.step_ms:
             break
     for seat in scheduler.table.calls():
@@ -47,19 +53,20 @@ def _seat(scheduler: Scheduler, count: int) -> None:
         scheduler.open(OpenSeat(call_id=f"measure-{i}", profile={}, persona={}))
 
 
-def _steps(scheduler: Scheduler, size: int, rng: np.random.Generator) -> list[float]:
+def _cost_s(scheduler: Scheduler, size: int, rng: np.random.Generator) -> float:
     calls = scheduler.table.calls()
     rows = np.array([seat.row for seat in calls], np.uint16)
     seats = np.array([seat.number for seat in calls], np.uint32)
     noise = rng.integers(-30, 30, (size, FRAME_SAMPLES), np.int16)
-    durations = []
+    wall, cpu = [], []
     for tick in range(STEPS * scheduler.frames):
         played = np.full(size, tick, np.uint32)
         batch = InBatch(tick, 0, 0.0, rows, seats, np.zeros(size, np.uint8), played, noise)
-        start = time.perf_counter()
+        wall_start, cpu_start = time.perf_counter(), time.thread_time()
         scheduler.step(batch, link=size)  # a link of its own: tick numbers begin anew
-        elapsed = time.perf_counter() - start
+        wall_s, cpu_s = time.perf_counter() - wall_start, time.thread_time() - cpu_start
         if tick % scheduler.frames == scheduler.frames - 1:
-            durations.append(elapsed)
+            wall.append(wall_s)
+            cpu.append(cpu_s)
     scheduler.take_events()
-    return durations
+    return max(percentile(cpu, 0.99), percentile(wall, 0.5))

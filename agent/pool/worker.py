@@ -41,8 +41,8 @@ from telephony.errors import RemoteProtocolError
 from telephony.link import PROTOCOL, FrameReader, FrameType, InBatch, OutBatch, decode_in, encode_out, pack
 
 TICK_S: Final = 0.020
-LATE_S: Final = 0.020
-"""A phase whose audio is that much overdue is stepped on concealed audio."""
+LATE_S: Final = 0.060
+"""A phase whose audio is that much overdue is stepped on concealed audio; less is jitter, and real audio is better."""
 MAX_BEHIND: Final = 5
 """Batches of one phase that may wait to be stepped (100 ms); older ones are dropped, never caught up with."""
 MAX_AUDIO_OUT: Final = 50
@@ -123,6 +123,10 @@ class Worker:
         """Call that is being seated to the path of its recording."""
         self._next_link = 1
         self._durations: list[float] = []
+        """Wall time of each batch since the last statistics."""
+        self._busy: list[float] = []
+        """The same, summed over the batches that began in one step's time."""
+        self._busy_period = 0
         self._overruns = 0
         self._stats_at = time.monotonic() + STATS_S
         self._stopping = False
@@ -266,7 +270,7 @@ class Worker:
         began = time.perf_counter()
         out = self.scheduler.step(batch, link=edge.number)
         took = time.perf_counter() - began
-        self._durations.append(took)
+        self._count_busy(began, took)
         if took > self._step_s:
             self._overruns += 1
         out.sent_at = time.monotonic()
@@ -274,6 +278,15 @@ class Worker:
         edge.due[batch.phase] = out.sent_at + TICK_S + LATE_S
         if self._recorded_rows:
             self._record(batch, out)
+
+    def _count_busy(self, began: float, took: float) -> None:
+        self._durations.append(took)
+        period = int(began / self._step_s)
+        if period == self._busy_period and self._busy:
+            self._busy[-1] += took
+        else:
+            self._busy.append(took)
+        self._busy_period = period
 
     def _conceal_overdue(self, now: float) -> None:
         for edge in self._edges:
@@ -348,10 +361,10 @@ class Worker:
             self._drop(front)
 
     def _tell_stats(self, now: float) -> None:
-        window_s = STATS_S + now - self._stats_at
         durations, self._durations = self._durations, []
+        busy, self._busy = self._busy, []
         before = self.admission.level
-        self.admission.observe(durations, window_s=window_s, seats=len(self.scheduler.table), now=now)
+        self.admission.observe(busy, seats=len(self.scheduler.table), now=now)
         if self.admission.level is not before:
             self.scheduler.set_level(self.admission.level)
         counters = self.scheduler.counters

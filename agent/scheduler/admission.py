@@ -96,10 +96,9 @@ class Admission:
             return "pool_full"
         return None
 
-    def observe(self, durations_s: list[float], *, window_s: float, seats: int, now: float) -> None:
-        """Take in the durations of all steps of the last ``window_s`` (about a second)."""
-        batches = len(durations_s) / max(window_s / self._step_s, 1.0)
-        latest = percentile(durations_s, 0.99) * batches / self._step_s
+    def observe(self, busy_s: list[float], *, seats: int, now: float) -> None:
+        """Take in about a second: for each step's time, how much of it was spent in steps (all phases together)."""
+        latest = percentile(busy_s, 0.99) / self._step_s
         self.load += 0.5 * (latest - self.load)
         self._move_level(now)
         if self.load > self._budget:

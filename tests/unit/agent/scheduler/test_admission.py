@@ -33,7 +33,7 @@ def test_the_ladder_goes_up_one_step_at_a_time_and_comes_back() -> None:
     levels = []
     for second in range(40):
         busy = 0.0195 if second < 20 else 0.002
-        admission.observe([busy] * 50, window_s=1.0, seats=10, now=float(second))
+        admission.observe([busy] * 50, seats=10, now=float(second))
         levels.append(admission.level)
     assert max(levels) is Degradation.BASELINE_EARS
     assert all(abs(a - b) <= 1 for a, b in pairwise(levels))
@@ -44,7 +44,7 @@ def test_the_ladder_goes_up_one_step_at_a_time_and_comes_back() -> None:
 def test_running_calls_that_fill_the_budget_keep_new_ones_out() -> None:
     admission = Admission(offered=50, step_ms=20, budget=0.6)
     for second in range(5):
-        admission.observe([0.013] * 50, window_s=1.0, seats=20, now=float(second))
+        admission.observe([0.013] * 50, seats=20, now=float(second))
     assert admission.offered == 20
     assert admission.refusal(20) == "pool_full"
 
