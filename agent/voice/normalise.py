@@ -227,10 +227,17 @@ def _short_month(found: re.Match[str], before: str, after: str) -> str | None:
     return SHORT_MONTHS.get(found[0].lower()) if beside_a_number else None
 
 
-def _capitals(found: re.Match[str], _before: str, _after: str) -> str | None:
+def _capitals(found: re.Match[str], before: str, _after: str) -> str | None:
     word = found[0]
+    if word == "PM" or (word == "AM" and before[:1].isdigit()):  # flite is silent for a bare "AM"
+        return " ".join(word)
     pronounceable = len(word) > 3 and any(vowel in word for vowel in "AEIOU")
-    return None if word in SPEAKABLE_CAPITALS or pronounceable else " ".join(word)
+    return word.lower() if word in SPEAKABLE_CAPITALS or pronounceable else " ".join(word)
+
+
+def _interjection(found: re.Match[str], _before: str, _after: str) -> str:
+    """Voices spell ``hm`` and ``mhm``; people hum them."""
+    return "um hum" if found[0].lower().startswith("mh") or "-" in found[0] else "hum"
 
 
 def _letters_and_digits(found: re.Match[str], _before: str, _after: str) -> str | None:
@@ -270,6 +277,7 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], Say], ...]] = (
     (_pattern(r"#(\d+)"), lambda found, b, a: f"number {_core(found[1], '', '')}"),
     (_pattern(r"(\d+)-(\d+)"), _span),
     (_pattern(r"\+?\d[\d/.()-]*\d"), _long_number),
+    (_pattern(r"[Mm]m?-?h+m+|[Hh]m+|[Mm]m+"), _interjection),
     (_pattern(r"[A-Za-z]{3,4}"), _short_month),
     (
         _pattern(
