@@ -14,6 +14,7 @@ from telephony.errors import RemoteProtocolError, TelephonyError
 _READ_BYTES = 16 * 1024
 _MESSAGES_PER_TURN = 4
 """Commands per sub-tick: the rest waits a few milliseconds, so that a burst of commands moves no packet."""
+_ACCEPT_EVERY = 20  # polls between looks for a second front, which is only refused
 _MAX_UNSENT_BYTES = 4 * 1024 * 1024
 
 Handler = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -36,6 +37,7 @@ class ControlServer:
         self._reader = ControlReader()
         self._waiting: list[bytes] = []
         self._unsent = bytearray()
+        self._polls = 0
         self.errors = 0
         self.seen_front = False
         self.alone_since: float | None = now
@@ -43,7 +45,9 @@ class ControlServer:
 
     def poll(self, now: float) -> None:
         """Take a new front, some commands, and send what can be sent."""
-        self._accept()
+        self._polls += 1
+        if self._front is None or self._polls % _ACCEPT_EVERY == 0:
+            self._accept()
         if self._front is None:
             return
         if not self._waiting:

@@ -15,7 +15,8 @@ from telephony.link import FRAME_SAMPLES, OutBatch, OutFlag
 
 DEPTH = 2
 """Frames per leg. A third drops the oldest: late audio is worse than lost audio."""
-_SPARE_TICKS = 50  # a frame that was never needed for 1 s is dropped in silence: it is only delay
+_SPARE_TICKS = 25  # a frame that was never needed for 0.5 s is only delay: it is dropped in silence …
+_SPARE_TICKS_SPEECH = 60  # … and after 1.2 s in speech, once
 
 
 @dataclass(slots=True)
@@ -110,7 +111,8 @@ class AgentQueue:
     def _drop_spare(self, n: int) -> None:
         spare = self._length[:n] > 0
         self._spare[:n] = np.where(spare, self._spare[:n] + 1, 0)
-        due = np.flatnonzero((self._spare[:n] >= _SPARE_TICKS) & ((self._flags[:n, 0] & OutFlag.SPEECH) == 0))
+        speech = (self._flags[:n, 0] & OutFlag.SPEECH) != 0
+        due = np.flatnonzero(self._spare[:n] >= np.where(speech, _SPARE_TICKS_SPEECH, _SPARE_TICKS))
         if len(due):
             self._shift(due)
             self._spare[due] = 0

@@ -43,8 +43,7 @@ def detect_dtmf(pcm: NDArray[np.int16], *, rate_hz: int = 8000) -> str:
     low, high = found[:4], found[4:]
     row, column = int(low.argmax()), int(high.argmax())
     pair = low[row], high[column]
-    twist_db = 20 * np.log10(max(pair) / max(min(pair), 1e-9))
-    if min(pair) < _MIN_LEVEL or twist_db > _TWIST_DB:
+    if min(pair) < _MIN_LEVEL or 20 * np.log10(max(pair) / min(pair)) > _TWIST_DB:
         return ""
     power = float(np.mean(np.square(pcm / 32768.0)))
     # The two tones must carry most of the power, or it is speech.

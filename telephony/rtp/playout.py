@@ -259,7 +259,7 @@ class Playout:
         # Going back is right where nothing newer was played since; otherwise a pause makes the room.
         unplayed = np.maximum(self._play[late] - np.maximum(self._head[late], position[behind]), 0)
         back = np.minimum(grow, unplayed)
-        pause = (grow - back) // FRAME_BLOCKS
+        pause = (grow - back + 1) // FRAME_BLOCKS
         self._play[late] -= back
         self._pause[late] += pause
         self.delay_ms[late] = mean + back * BLOCK_MS
