@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agent.config import VoiceConfig
 from agent.errors import ConfigError, VoiceFailed
 from agent.voice import choose as choosing
-from agent.voice import flite, pico, worker
+from agent.voice import client, flite, pico, worker
 from agent.voice.cache import Phrase, PhraseCache
 from agent.voice.choose import choose
 from agent.voice.client import MOST_DEATHS, ProcessVoice
@@ -138,6 +138,18 @@ async def test_death_of_the_process_in_an_utterance_is_not_heard() -> None:
         assert told == [dead]
         assert voice.restarts == 1
         assert voice._workers[0].pid != dead
+    finally:
+        await voice.stop()
+
+
+async def test_stuck_process_is_replaced_and_the_clause_still_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT_S", 1.5)
+    voice = ProcessVoice("marker", "")
+    await voice.start()
+    try:
+        os.kill(voice._workers[0].pid, signal.SIGSTOP)
+        assert len(words(await collect(voice, "still there"))) == 2
+        assert voice.restarts >= 1
     finally:
         await voice.stop()
 
