@@ -13,6 +13,7 @@ import numpy as np
 
 from agent.errors import AgentError
 from agent.simulator.energy import RATE_HZ, Levels, Pcm, Span, levels, merged, stem_spans, stem_threshold
+from telephony.audio.g711 import alaw_encode, ulaw_encode
 
 PACKET_SAMPLES = 160
 SHORTEST_HOLD_S = 0.3
@@ -31,6 +32,13 @@ class Clip:
     span: Span
     """From the first to the last active frame."""
     holds: tuple[Span, ...] = field(default=())
+    _codes: dict[bool, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    def code(self, *, alaw: bool) -> bytes:
+        """The stem as G.711, encoded once for all callers."""
+        if alaw not in self._codes:
+            self._codes[alaw] = (alaw_encode(self.pcm) if alaw else ulaw_encode(self.pcm)).tobytes()
+        return self._codes[alaw]
 
     @property
     def packets(self) -> int:

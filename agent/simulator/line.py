@@ -122,7 +122,6 @@ class Line:
         self._media: LegMedia | None = None
         self._alaw = False
         self._silence = b"\xff" * PACKET_SAMPLES
-        self._codes: dict[int, bytes] = {}
         self._room = _Room()
         self._pressed: _Pressed | None = None
         self._received: list[tuple[float, bytes]] = []
@@ -240,9 +239,7 @@ class Line:
         if room.noise is None and room.echo_db is None:
             if frame.clip is None:
                 return self._silence
-            whole = self._codes.get(id(frame.clip))
-            if whole is None:
-                whole = self._codes[id(frame.clip)] = self._encode(frame.clip.pcm)
+            whole = frame.clip.code(alaw=self._alaw)
             return whole[frame.index * PACKET_SAMPLES : (frame.index + 1) * PACKET_SAMPLES]
         mixed = np.zeros(PACKET_SAMPLES, np.int32)
         said = spoken(frame)
