@@ -97,7 +97,7 @@ def _bursts(signal: Floats) -> list[tuple[int, int]]:
 
 def _words_of(burst: Floats) -> list[tuple[int, int, int]]:
     """Words of one run of sound; more than one where a word was cut and the next began at once."""
-    whole = _decode(burst) if burst.size <= TONE_SAMPLES + WINDOW_SAMPLES // 2 else None
+    whole = _decode(burst) if burst.size <= _LONGEST_PIECE else None
     if whole is not None:
         return [(whole, 0, burst.size)]
     words: list[tuple[int, int, int]] = []
@@ -118,16 +118,18 @@ def _words_of(burst: Floats) -> list[tuple[int, int, int]]:
 
 
 _TONES_HZ: Final = np.concatenate((LOW_HZ, HIGH_HZ))
+_LONGEST_PIECE: Final = TONE_SAMPLES + WINDOW_SAMPLES // 2
+_PROBES: Final = np.exp(-2j * np.pi * np.outer(_TONES_HZ, np.arange(_LONGEST_PIECE) / RATE_HZ))
+"""complex[16, samples]: every tone, to be laid over a piece."""
 
 
 def _decode(piece: Floats) -> int | None:
     """The number that this piece says, or ``None`` where its energy is not in two marker tones."""
-    time = np.arange(piece.size) / RATE_HZ
     window = np.hanning(piece.size)
     total = float(np.sum((piece * window) ** 2))
     if total <= 0:
         return None
-    spectrum = np.exp(-2j * np.pi * np.outer(_TONES_HZ, time)) @ (piece * window)
+    spectrum = _PROBES[:, : piece.size] @ (piece * window)
     power = 2 * np.abs(spectrum) ** 2 / window.sum() ** 2 * np.sum(window**2)  # energy of each tone under the window
     low, high = int(np.argmax(power[:8])), int(np.argmax(power[8:]))
     first, second = float(power[low]), float(power[8 + high])
