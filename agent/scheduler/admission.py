@@ -14,6 +14,9 @@ HYSTERESIS: Final = 0.1
 DWELL_S: Final = 2.0
 """A level is kept at least that long."""
 
+SMOOTHING: Final = 0.3
+"""Weight of the last second in the load: three bad seconds count, one does not."""
+
 
 class Degradation(IntEnum):
     """What is given up, in this order; all of it comes back. Live calls keep their voice."""
@@ -34,7 +37,7 @@ THRESHOLDS: Final = {
     Degradation.NO_NEW_CALLS: 0.90,
     Degradation.BASELINE_EARS: 0.97,
 }
-"""Share of a step that the p99 of all its batches together takes."""
+"""Share of a step that all its batches together take (p95 of a second, smoothed)."""
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -98,8 +101,8 @@ class Admission:
 
     def observe(self, busy_s: list[float], *, seats: int, now: float) -> None:
         """Take in about a second: for each step's time, how much of it was spent in steps (all phases together)."""
-        latest = percentile(busy_s, 0.99) / self._step_s
-        self.load += 0.5 * (latest - self.load)
+        latest = percentile(busy_s, 0.95) / self._step_s  # of 50 steps the p99 is the one that a neighbour pre-empted
+        self.load += SMOOTHING * (latest - self.load)
         self._move_level(now)
         if self.load > self._budget:
             self.offered = min(self.offered, max(seats, 1))

@@ -136,12 +136,17 @@ class Scheduler:
         if reason is not None or row is None:
             self.events.append(SeatRefused(call_id=message.call_id, reason=reason or "pool_full"))
             return
+        try:
+            self.model.admit(row, persona)
+        except Exception as error:  # one call's fault must not touch the other rows
+            self._note(error)
+            self.events.append(SeatRefused(call_id=message.call_id, reason="model_failed"))
+            return
         number = self.table.take_number()
         seat = Seat(
             message.call_id, row=row, number=number, profile=profile, delay=self._delay, emit=self.events.append
         )
         seat.may_prepare = self.admission.level < Degradation.NO_PREPARATION
-        self.model.admit(row, persona)
         self.table.seat(seat)
         self._pending_reset[row] = True
         self._played[row] = 0
@@ -416,10 +421,13 @@ class Scheduler:
     def _fail(self, seat: Seat, error: Exception) -> None:
         """A row whose own code raised is given up; the others never notice."""
         self.counters.failed_rows += 1
-        self.counters.errors = [*self.counters.errors[-4:], f"{type(error).__name__}: {error}"]
+        self._note(error)
         self.table.evict(seat)
         self._pending_expects.pop(seat.row, None)
         self.events.append(SeatClosed(call_id=seat.call_id, reason="failed"))
+
+    def _note(self, error: Exception) -> None:
+        self.counters.errors = [*self.counters.errors[-4:], f"{type(error).__name__}: {error}"]
 
     def set_level(self, level: Degradation) -> None:
         """Carry a degradation level out on the running calls."""

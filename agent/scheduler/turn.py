@@ -60,9 +60,9 @@ class TurnText:
         self._ended = True
 
     def reopen(self) -> None:
-        """The turn that had ended goes on: what came since is its rest."""
+        """The turn that had ended goes on. Final words stay and the rest is added; others are told again, whole."""
         if self._ended:
-            self._settled = self.words
+            self._settled = self.words if self.final else ()
         else:
             self._settled = self._previous
             self.words = _joined(self._previous, self.words)
@@ -77,7 +77,7 @@ class TurnText:
     def update(self, heard: HeardWords) -> bool:
         """Take in what the ears say; true if the words, or their being final, have changed."""
         if self._ended:
-            previous = self.words
+            previous = self.words if self.final else ()
             self.clear()
             self._previous = previous
         if self.final and not (heard.final and heard.end_samples == self._segment_end):

@@ -43,7 +43,7 @@ def test_the_ladder_goes_up_one_step_at_a_time_and_comes_back() -> None:
 
 def test_running_calls_that_fill_the_budget_keep_new_ones_out() -> None:
     admission = Admission(offered=50, step_ms=20, budget=0.6)
-    for second in range(5):
+    for second in range(12):
         admission.observe([0.013] * 50, seats=20, now=float(second))
     assert admission.offered == 20
     assert admission.refusal(20) == "pool_full"

@@ -59,7 +59,7 @@ def test_a_reopened_turn_keeps_its_words_wherever_the_rest_comes() -> None:
     for early in (True, False):
         turn = TurnText()
         turn.begin()
-        turn.update(heard("my number is"))
+        turn.update(heard("my number is", final=True))
         turn.end()
         if early:
             turn.update(heard("one"))
@@ -67,3 +67,16 @@ def test_a_reopened_turn_keeps_its_words_wherever_the_rest_comes() -> None:
         turn.update(heard("one two"))
         assert turn.words == ("my", "number", "is", "one", "two")
         assert turn.number == 1
+
+
+def test_a_reopened_turn_whose_words_were_not_final_is_told_again_whole() -> None:
+    for early in (True, False):
+        turn = TurnText()
+        turn.begin()
+        turn.update(heard("my numbers"))
+        turn.end()
+        if early:
+            turn.update(heard("my number is"))
+        turn.reopen()
+        turn.update(heard("my number is one"))
+        assert turn.words == ("my", "number", "is", "one")
