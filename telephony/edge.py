@@ -93,11 +93,10 @@ class Edge:
             self.stats.send_late.add((time.monotonic() - deadline) * 1000.0)
         bank = self._banks[count % phases]
         if bank.count:
-            wall = time.time()
-            now = time.monotonic()
-            bank.receive(now, wall)
+            bank.receive(now, time.time())
             pcm, flags = bank.select(now)
-            for link, message in bank.messages(len(self._links), count // phases, now, pcm, flags):
+            sent_at = time.monotonic()
+            for link, message in bank.messages(len(self._links), count // phases, sent_at, pcm, flags):
                 self._links[link].send(message)
         self.stats.ticks += count % phases == 0
         self._do_rest(count, now)
