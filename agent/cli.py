@@ -65,19 +65,10 @@ def _load(arguments: argparse.Namespace) -> Any:
         key, separator, value = setting.partition("=")
         if not separator:
             raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
-        flags[key] = _parsed(value)
+        flags[key] = value
     named = {"sip.port": arguments.sip_port, "http.port": arguments.http_port, "engine.model": arguments.model}
     flags |= {key: value for key, value in named.items() if value is not None}
     return load_config(arguments.config, process_environment(), flags)
-
-
-def _parsed(text: str) -> object:
-    """A value as JSON where it is JSON (numbers, booleans, lists), else as text."""
-    try:
-        value: object = json.loads(text)
-    except ValueError:
-        return text
-    return value
 
 
 # --- serve ---------------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class Front:
         self._voice: Voice
         self._plane: SipPlane
         self._http_port = 0
+        self._former = _former_life(Path(run_folder) / READY_FILE)
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain, stop."""
@@ -194,7 +195,7 @@ class Front:
             random=random.random,
             log=lambda event, **fields: self._log.info(LogEvent(event), **fields),
             host=sip.host,
-            port=sip.port,
+            port=sip.port or self._former.get("sip_port", 0),
             advertised_address=sip.advertised_address,
             transfer_targets=tuple(sip.transfer_targets),
             settings=SipSettings(
@@ -211,7 +212,8 @@ class Front:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self._config.http.host, self._config.http.port)
+        port = self._config.http.port or self._former.get("http_port", 0)
+        site = web.TCPSite(runner, self._config.http.host, port)
         await site.start()
         self._http_port = runner.addresses[0][1]
         self._log.info(LogEvent.HTTP_LISTENING, host=self._config.http.host, port=self._http_port)
@@ -282,6 +284,15 @@ class Front:
             due = self._clock.now() + LAG_PERIOD_S
             await asyncio.sleep(LAG_PERIOD_S)
             lag.observe(max(0.0, self._clock.now() - due))
+
+
+def _former_life(path: Path) -> dict[str, int]:
+    """Ports of the front that ran before in this service: one that is restarted listens where it did."""
+    try:
+        found: dict[str, int] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 async def run_front(config: Config, *, run_folder: str) -> int:

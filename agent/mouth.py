@@ -114,6 +114,8 @@ class Mouth:
             self.forget_prepared()
             return []
         taken, self._prepared = self._prepared, []
+        for utterance in taken:
+            utterance.on_turn = utterance.on_revision = 0
         return taken
 
     def drop_said(self, utterance: Utterance) -> None:

@@ -61,6 +61,7 @@ class EdgeStats:
     def to_json(self, **more: Any) -> dict[str, Any]:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
+            "pid": os.getpid(),
             "scheduling": self.scheduling,
             "cpu_s": usage.ru_utime + usage.ru_stime,
             "max_rss_mb": usage.ru_maxrss / 1024.0,
