@@ -77,6 +77,7 @@ def _worker(config: Config, run_folder: str, name: str) -> Role:
             "model_options": model_options,
             "rows": config.engine.rows,
             "step_budget": config.engine.step_budget,
+            "phases": config.media.phases,
         },
     )
 
@@ -178,7 +179,7 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
         "log.format": "json",
         **(overrides or {}),
     }
-    arguments = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
+    arguments = [f"--set={key}={_setting(value)}" for key, value in settings.items()]
     log_path = folder / "service.log"
     with log_path.open("wb") as log_file:
         code = "from agent.cli import main; raise SystemExit(main())"
@@ -196,7 +197,12 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        shutil.copy(log_path, "/tmp/last_service.log")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _setting(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 async def _wait_ready(process: asyncio.subprocess.Process, folder: Path, log_path: Path) -> dict[str, Any]:
