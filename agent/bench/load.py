@@ -25,11 +25,12 @@ from agent.bench.machine import ServiceCost, machine_facts, service_cost, steal_
 from agent.bench.statistics import number, percentile
 from agent.bench.transport import punctuality, together
 from agent.simulator.caller import CallResult, run_call
+from agent.simulator.energy import agent_spans
 from agent.simulator.media import MediaThread
 from agent.simulator.phone import DialFailed, PhoneBook
 from agent.simulator.render import Cue, Renderer
 from agent.simulator.script import Script
-from agent.simulator.service import fetch_json, fetch_timeline
+from agent.simulator.service import fetch_json, fetch_timeline, media_offset_s
 
 SCRIPTS = 8
 """Different scripts among the callers; each is rendered once."""
@@ -187,12 +188,13 @@ async def _logs(http_url: str, results: Sequence[CallResult | None]) -> dict[str
 
     async def one(result: CallResult) -> None:
         async with limit:
-            entries = await fetch_timeline(http_url, result.book.service_call_id)
-        found[result.call] = log_from_timeline(entries, offset_s=0.0)
+            entries = await fetch_timeline(http_url, result.book)
+        offset_s = media_offset_s(entries, [span.start for span in agent_spans(result.agent)])
+        found[result.call] = log_from_timeline(entries, offset_s=offset_s)
 
     async with asyncio.TaskGroup() as group:
         for result in results:
-            if result is not None and http_url and result.book.service_call_id:
+            if result is not None and http_url and result.answered:
                 group.create_task(one(result))
     return found
 

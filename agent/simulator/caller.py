@@ -109,7 +109,7 @@ async def run_call(
 
     phone = Phone(uri, rtp_port=line.port, on_media=agreed, accept_transfer=script.accept_transfer)
     try:
-        if await phone.dial(caller=""):
+        if await phone.dial():
             if on_answer is not None:
                 on_answer(phone.book)
             await _until_over(phone, done, script.max_s + 5.0)

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from agent.brain.examples import example_path
 from agent.simulator.caller import CallResult, run_call, save_call
+from agent.simulator.energy import agent_spans
 from agent.simulator.html import render_page
 from agent.simulator.media import MediaThread
 from agent.simulator.script import load_script
-from agent.simulator.service import fetch_timeline
+from agent.simulator.service import fetch_timeline, media_offset_s
 from agent.simulator.show import show_timeline
 from agent.simulator.timeline import Timeline, build_timeline
 
@@ -28,10 +29,15 @@ async def call_command(uri: str, script: Path | None, out: Path, *, http_url: st
     loaded = load_script(path)
     with MediaThread() as media, progress.status(f"calling {uri} …", spinner="dots"):
         result = await run_call(uri, loaded, media=media, call=loaded.name)
-        entries = await fetch_timeline(http_url.rstrip("/"), result.book.service_call_id)
+        entries = await fetch_timeline(http_url.rstrip("/"), result.book)
     save_call(result, out)
     timeline = build_timeline(
-        loaded.name, result.events, result.agent, caller_samples=len(result.caller), entries=entries
+        loaded.name,
+        result.events,
+        result.agent,
+        caller_samples=len(result.caller),
+        entries=entries,
+        offset_s=media_offset_s(entries, [span.start for span in agent_spans(result.agent)]),
     )
     (out / "timeline.json").write_text(json.dumps(timeline.to_json(), indent=1) + "\n", encoding="utf-8")
     page = out / "call.html"

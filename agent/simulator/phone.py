@@ -50,8 +50,10 @@ class PhoneBook:
     reason: str = ""
     bye_status: int | None = None
     """The agent's answer to our BYE; ``None`` if we sent none or none came."""
+    user: str = ""
+    """User part of our From address, unlike any other: the service's list of calls has it."""
     service_call_id: str = ""
-    """The service's own name of the call, from its 200 OK."""
+    """The service's own name of the call: from its 200 OK, or looked up by ``user``."""
     transferred_to: str = ""
     answered_after_s: float = 0.0
 
@@ -81,7 +83,7 @@ class Phone(asyncio.DatagramProtocol):
 
     # --- commands ---
 
-    async def dial(self, *, caller: str = "", headers: tuple[tuple[str, str], ...] = ()) -> bool:
+    async def dial(self, *, headers: tuple[tuple[str, str], ...] = ()) -> bool:
         """Place the call and wait for its answer; false if it was refused. Raises ``DialFailed``."""
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
@@ -100,13 +102,14 @@ class Phone(asyncio.DatagramProtocol):
             random=random.random,
         )
         self._dialled_at = time.monotonic()
+        self.book.user = f"caller-{secrets.token_hex(6)}"
         try:
             self._key = endpoint.dial(
                 self._uri,
                 self._address,
                 rtp=(self._host, self._rtp_port),
                 now=self._dialled_at,
-                caller=caller,
+                caller=f"sip:{self.book.user}@{self._host}",
                 headers=headers,
             )
         except RemoteProtocolError as error:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 from typing import Any
 
 import aiohttp
 
+from agent.simulator.phone import PhoneBook
+
 TIMEOUT_S = 5.0
 TRIES = 6
 PAUSE_S = 0.5
+PAGE, PAGES = 100, 20
+NEAR_S = 0.4
 
 
 async def fetch_json(url: str) -> dict[str, Any] | None:
@@ -27,9 +32,45 @@ async def fetch_json(url: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-async def fetch_timeline(http_url: str, call_id: str) -> list[dict[str, Any]]:
+async def find_call(http_url: str, user: str) -> str:
+    """The service's name of the call whose caller's address has ``user``, newest first; empty where there is none."""
+    before = ""
+    for _ in range(PAGES):
+        found = await fetch_json(f"{http_url}/v1/calls?limit={PAGE}{before}")
+        calls = [call for call in (found or {}).get("calls", []) if isinstance(call, dict)]
+        for call in calls:
+            if user in str(call.get("from_uri", "")):
+                return str(call.get("call_id", ""))
+        if len(calls) < PAGE:
+            break
+        before = f"&before={calls[-1].get('call_id', '')}"
+    return ""
+
+
+def media_offset_s(entries: list[dict[str, Any]], onsets: list[float]) -> float:
+    """What to add to the service's media times so that its utterances begin where the caller heard them begin.
+
+    Both clocks start when the call is answered, each on its own side. The median over all utterances whose onset on
+    the wire is unmistakable; 0 where there is none.
+    """
+    found: list[float] = []
+    for entry in entries:
+        data = entry.get("data") or {}
+        if entry.get("kind") == "utterance" and isinstance(data, dict) and data.get("phase") == "started":
+            at = float(entry.get("at_ms", 0)) / 1000
+            near = [onset - at for onset in onsets if -NEAR_S <= onset - at <= NEAR_S]
+            found += near[:1] if len(near) == 1 else []
+    return statistics.median(found) if found else 0.0
+
+
+async def fetch_timeline(http_url: str, book: PhoneBook) -> list[dict[str, Any]]:
     """Timeline entries of a call that has just ended; the service writes its last ones a moment later."""
-    if not http_url or not call_id:
+    if not http_url:
+        return []
+    if not book.service_call_id:
+        book.service_call_id = await find_call(http_url, book.user)
+    call_id = book.service_call_id
+    if not call_id:
         return []
     entries: list[dict[str, Any]] = []
     for _ in range(TRIES):
