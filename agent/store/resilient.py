@@ -128,6 +128,8 @@ class ResilientStore:
         self._no_reap_before = 0.0
         self._away_since = 0.0
         self.reaped_at_start: list[str] = []
+        self.on_events: Callable[[], None] | None = None
+        """Called when events were stored: the deliverer's ``poke``."""
         self.dropped_timeline = 0
         """Timeline entries dropped under pressure."""
         self.dropped_writes = 0
@@ -346,6 +348,11 @@ class ResilientStore:
         for queued, outcome in zip(batch, outcomes, strict=True):
             self._queue.popleft()
             _answer(queued, outcome)
+        self._tell(batch)
+
+    def _tell(self, batch: Sequence[_Queued]) -> None:
+        if self.on_events is not None and any(getattr(queued.write, "events", ()) for queued in batch):
+            self.on_events()
 
     async def _spill(self) -> None:
         """Move the queue into the journal. If that fails, too, writes stay in memory; their callers go on."""
@@ -374,6 +381,8 @@ class ResilientStore:
             self._reachable = False
             return
         self._away = False
+        if self.on_events is not None:
+            self.on_events()
         self._no_reap_before = self._clock.now()
         self._wake.set()
         self._log.info(LogEvent.STORE_BACK, away_s=round(self._clock.now() - self._away_since, 3), lost=len(self._lost))
