@@ -79,7 +79,9 @@ class Edge:
                 self._skip(missed)
                 continue
             self.stats.tick_late.add(late * 1000.0)
+            began = time.thread_time()
             self.step(count, now, deadline)
+            self.stats.work.add((time.thread_time() - began) * 1000.0)
             count += 1
 
     def step(self, count: int, now: float, deadline: float) -> None:

@@ -50,6 +50,8 @@ class EdgeStats:
     """How late a sub-tick began."""
     send_late: Histogram = field(default_factory=Histogram)
     """How late after the start of its sub-tick the last packet of a phase was sent."""
+    work: Histogram = field(default_factory=Histogram)
+    """CPU time of a sub-tick: with it, waiting for the processor can be told from work."""
     ticks: int = 0
     skipped_ticks: int = 0
     """Ticks of 20 ms that were never done because we were stopped."""
@@ -68,6 +70,7 @@ class EdgeStats:
             "involuntary_switches": usage.ru_nivcsw,
             "tick_late_ms": self.tick_late.percentiles(),
             "send_late_ms": self.send_late.percentiles(),
+            "work_cpu_ms": self.work.percentiles(),
             "ticks": self.ticks,
             "skipped_ticks": self.skipped_ticks,
             "invalid": self.invalid,

@@ -87,9 +87,11 @@ def _public(step: dict[str, Any]) -> dict[str, Any]:
 
 def _added(one: dict[str, Any]) -> dict[str, float]:
     """Delay of one call's samples, in to out, and how it is made up."""
-    through, playout = one["through_ms"]["p50"], one["playout_delay_ms"]
+    # Of the last second, when the playout delay was read: it moves by 10 ms at a time.
+    through, playout = float(np.median(one["through_by_100ms"][-15:-5])), one["playout_delay_ms"]
     return {
-        "through_p50": through,
+        "through": round(through, 2),
+        "through_p50": one["through_ms"]["p50"],
         "through_p99": one["through_ms"]["p99"],
         "playout": playout,
         "beyond_playout": round(through - playout, 2),
@@ -149,7 +151,7 @@ async def _measure(load: Load, phases: int) -> dict[str, Any]:
                     "jitter_ms": load.jitter_ms}  # fmt: skip
             _write(generator, plan)
             await asyncio.sleep(0.5 + SETTLE_S)
-            before, began = await client.stats(), time.monotonic()
+            before, began, steal_s = await client.stats(), time.monotonic(), _steal_s()
             if load.stall_ms:
                 await asyncio.sleep(_STALL_AT_S - SETTLE_S)
                 await _stall(edge.pid, load.stall_ms)
@@ -159,10 +161,12 @@ async def _measure(load: Load, phases: int) -> dict[str, Any]:
                     await _open(client, n, port, seats)
             await asyncio.sleep(max(0.0, load.seconds - SETTLE_S - 0.2 - (time.monotonic() - began)))
             after, took_s = await client.stats(), time.monotonic() - began
+            steal_s = _steal_s() - steal_s
             rss = _rss_mb(edge.pid)
             figures = await _read(generator)
             totals = (await client.stats())["totals"]
     return _result(load, figures, before, after, took_s, totals) | {
+        "steal_ms": round(steal_s * 1000.0),
         "rss_mb": round(rss, 1),
         "rss_mb_per_call": round((rss - rss_empty) / load.calls, 3),
     }
@@ -193,6 +197,7 @@ def _result(
         "underruns": after["underruns"],
         "skipped_ticks": after["skipped_ticks"],
         "tick_late_ms": after["tick_late_ms"],
+        "work_cpu_ms": after["work_cpu_ms"],
         "scheduling": after["scheduling"],
         "involuntary_switches": after["involuntary_switches"] - before["involuntary_switches"],
         "generator_late_ms": figures["own_late_ms"],
