@@ -1,26 +1,28 @@
-"""The customer's side of the service: the store with its outbox, webhooks going out, questions asked."""
+"""The customer's side of the service: the store with its outbox, events going out, questions asked."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 from agent.config import Config
-from agent.errors import ToolFailed
+from agent.events.decisions import DecisionClient
+from agent.events.http import HttpClient
+from agent.events.retry import Verdict
+from agent.events.signing import Signer
+from agent.events.ssrf import Guard
+from agent.events.webhooks import WebhookDeliverer
 from agent.logging import Log
-from agent.metrics import Metrics
-from agent.ports import Decision
+from agent.metrics import Metrics, code_class
 from agent.store.open import open_store
 from agent.store.resilient import ResilientStore
 from agent.tasks import Tasks
 from telephony.clock import Clock
-from telephony.events import LegInfo
 
 
 class CustomerServer:
-    """Asks ``call.incoming`` and ``tool.call``, and delivers what the outbox holds."""
+    """Opens the store, delivers what its outbox holds, and asks ``call.incoming`` and ``tool.call``."""
 
     def __init__(
         self,
@@ -40,10 +42,11 @@ class CustomerServer:
         self._rng = rng
         self.store: ResilientStore
         self.outbox: ResilientStore
+        self.decisions: DecisionClient
 
     @contextlib.asynccontextmanager
     async def opened(self, tasks: Tasks) -> AsyncIterator[ResilientStore]:
-        """The store is open inside the block."""
+        """The store is open and deliveries run inside the block."""
         config = self._config
         self.store, self.outbox = open_store(
             config.store.url,
@@ -55,13 +58,44 @@ class CustomerServer:
             log=self._log,
         )
         await self.store.open()
-        try:
-            yield self.store
-        finally:
-            await self.store.close()
+        guard = Guard(allow_http=config.webhooks.allow_http, networks=config.webhooks.allow_networks)
+        async with HttpClient(guard) as http:
+            self.decisions = self._new_decisions(http)
+            tasks.start(self._new_deliverer(http).run())
+            try:
+                yield self.store
+            finally:
+                await self.store.close()
 
-    async def incoming(self, call_id: str, leg: LegInfo) -> Decision:
-        return Decision()
+    def _new_decisions(self, http: HttpClient) -> DecisionClient:
+        agent = self._config.agent
+        return DecisionClient(
+            http,
+            signer=Signer(self._config.webhooks.secret.split()),
+            wall=self._wall,
+            clock=self._clock,
+            log=self._log,
+            decision_url=agent.decision_url,
+            tool_url=agent.tool_url,
+            fallback=agent.on_decision_failure,
+            decision_budget_s=agent.decision_budget_s,
+            tool_budget_s=agent.tool_budget_s,
+        )
 
-    async def tool(self, call_id: str, name: str, arguments: dict[str, Any], request_id: str) -> Any:
-        raise ToolFailed("no tool_url is configured")
+    def _new_deliverer(self, http: HttpClient) -> WebhookDeliverer:
+        return WebhookDeliverer(
+            self.outbox,
+            self._config.webhooks.endpoints,
+            http=http,
+            worker=self._config.service.gateway,
+            wall=self._wall,
+            clock=self._clock,
+            rng=self._rng,
+            log=self._log,
+            watch=self._attempted,
+        )
+
+    def _attempted(self, endpoint: str, verdict: Verdict, status: int | None, took_s: float) -> None:
+        self._metrics.webhook_attempts_total.labels(verdict.name.lower(), code_class(status)).inc()
+        if verdict is Verdict.DEAD:
+            self._metrics.webhook_dead_total.inc()

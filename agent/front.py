@@ -101,7 +101,7 @@ class Front:
             pool=placement,
             voice=self._voice,
             brain=brain,
-            decisions=customer,
+            decisions=customer.decisions,
             new_scribe=lambda: Scribe(store, lease_s=config.store.lease_s, wall=time.time),
             new_measures=lambda leg: CallMeasures(
                 self._metrics, leg, agent=config.agent.name, model=config.engine.model
