@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.errors import AgentError
+from agent.supervisor import CANNOT_START
 from telephony.errors import TelephonyError
 
 PR_SET_PDEATHSIG = 1
-CANNOT_START = 78
-"""Exit code of a process that says why it cannot run (EX_CONFIG of sysexits): starting it again will not help soon."""
 
 
 def main() -> None:

@@ -30,6 +30,8 @@ MOST_RESTARTS = 5
 WITHIN_S = 60.0
 PAUSES_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 KILL_AFTER_S = 5.0
+CANNOT_START = 78
+"""Exit code of a process that has said why it cannot run (EX_CONFIG of sysexits): on its first start, that is final."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +85,9 @@ class Supervisor:
                 return
             self._log.warning(LogEvent.PROCESS_EXITED, process=role.name, pid=process.pid, code=code)
             now = clock()
-            if len(deaths) == MOST_RESTARTS and now - deaths[0] < WITHIN_S:
-                self._log.error(LogEvent.PROCESS_GAVE_UP, process=role.name, restarts=MOST_RESTARTS)
+            cannot_start = code == CANNOT_START and not deaths
+            if cannot_start or (len(deaths) == MOST_RESTARTS and now - deaths[0] < WITHIN_S):
+                self._log.error(LogEvent.PROCESS_GAVE_UP, process=role.name, restarts=len(deaths))
                 self._failed = True
                 self.stop()
                 return

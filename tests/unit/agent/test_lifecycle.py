@@ -25,7 +25,7 @@ def test_every_live_state_ends_when_the_leg_ends_or_we_fail() -> None:
 
 
 def test_finish_stands_exactly_on_the_rows_that_end() -> None:
-    for (_, _), (after, actions) in TABLE.items():
+    for after, actions in TABLE.values():
         assert (LifeAction.FINISH in actions) == (after is CallState.ENDED)
 
 
