@@ -30,7 +30,7 @@ _CATCH_UP_TICKS = 2
 """Ticks that may be done late; more are skipped."""
 _FRONT_GRACE_S = 2.0
 _FIRST_FRONT_S = 30.0
-_LEGS_PER_PHASE = 48
+_LEGS_PER_PHASE = 64
 """Legs that a phase gets before the next one is used; when all are used, the emptiest gets the next leg."""
 _HOUSE_TICKS = 12  # about every quarter of a second, one phase at a time
 
