@@ -1,0 +1,99 @@
+"""A real telephone, baresip, calls a whole service: both hear each other, keys and hang-ups arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.app import start_service
+from agent.brain.chatter import GREETING
+from telephony.audio.marker import decode_marker
+from tests.peers.baresip import RATE_HZ, Pcm, baresip
+from tests.peers.service_kit import (
+    ECHO_AGENT,
+    MARKER_AGENT,
+    all_ended,
+    assert_clean_log,
+    best_lag,
+    calls,
+    events,
+    health,
+    metric,
+    rms,
+    timeline,
+    until,
+)
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+SILENCE: Pcm = np.zeros(RATE_HZ, np.int16)
+WORD_S = 0.18
+
+
+def babble(seconds: float, seed: int = 3) -> Pcm:
+    """Noise in syllables: loud, unlike itself at any other moment, so that a lag has one best answer."""
+    rng = np.random.default_rng(seed)
+    size = int(seconds * RATE_HZ)
+    noise = np.convolve(rng.standard_normal(size), np.ones(6) / 6, "same")
+    syllables = np.repeat(rng.uniform(0.2, 1.0, size // 1200 + 1), 1200)[:size]
+    return (6000 * noise * syllables).astype(np.int16)
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+async def test_every_word_of_the_greeting_is_heard_in_order(tmp_path: Path, codec: str) -> None:
+    words = len(GREETING.split())
+    async with start_service(MARKER_AGENT) as service:
+        async with baresip(tmp_path / "phone", SILENCE, codec=codec) as phone:
+            await phone.dial(service.sip_uri)
+            await asyncio.sleep(words * WORD_S + 1.0)
+            await phone.hang_up()
+            heard = phone.heard()
+        assert [k for k, _, _ in decode_marker(heard)][:words] == list(range(words))
+        assert rms(heard) > 500
+        (call,) = await all_ended(service, 1)
+        assert (call["result"], call["reason"]) == ("success", "caller_hangup")
+        names = [event["name"] for event in await events(service, call["call_id"])]
+        assert names[0] == "call.started"
+        assert names.count("call.ended") == 1
+        assert "utterance" in {entry["kind"] for entry in await timeline(service, call["call_id"])}
+        assert await metric(service, "crosstalk_calls_total") == 1
+        assert_clean_log(service)
+
+
+async def test_echo_comes_back_soon_and_undamaged(tmp_path: Path) -> None:
+    greeting_s = len(GREETING.split()) * WORD_S
+    async with start_service(ECHO_AGENT) as service:
+        async with baresip(tmp_path / "phone", babble(greeting_s + 4.0)) as phone:
+            await phone.dial(service.sip_uri)
+            await asyncio.sleep(greeting_s + 4.5)
+            await phone.hang_up()
+            said, heard = phone.said(), phone.heard()
+        await all_ended(service, 1)
+    after = int((greeting_s + 0.5) * RATE_HZ)  # the greeting is said over the echo
+    lag, likeness = best_lag(said[after : after + 3 * RATE_HZ], heard[after:])
+    assert likeness > 0.95
+    assert lag / RATE_HZ < 0.3
+
+
+async def test_keys_of_a_telephone_reach_the_brain(tmp_path: Path) -> None:
+    async with start_service(MARKER_AGENT) as service:
+        async with baresip(tmp_path / "phone", SILENCE) as phone:
+            await phone.dial(service.sip_uri)
+            await asyncio.sleep(0.5)
+            for digit in "5#":
+                await phone.press(digit)
+                await asyncio.sleep(0.6)
+            (call,) = await calls(service)
+
+            async def two_keys() -> list[str]:
+                told = await events(service, call["call_id"])
+                found = [event["data"]["digit"] for event in told if event["name"] == "call.dtmf"]
+                return found if len(found) == 2 else []
+
+            assert await until(two_keys) == ["5", "#"]
+            await phone.hang_up()
+        await all_ended(service, 1)
+        assert (await health(service))["calls"] == 0
