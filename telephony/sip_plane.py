@@ -122,6 +122,8 @@ class SipPlane:
         self._drop_logged: dict[str, float] = {}
         self.dropped: Counter[str] = Counter()
         """Datagrams dropped in silence, by rule."""
+        self.bugs = 0
+        """Errors of our own that a datagram or a timer met: each is logged, none is expected."""
         self.refused: Counter[str] = Counter()
         """Requests refused by the core, by rule."""
 
@@ -237,12 +239,19 @@ class SipPlane:
     # -- driving the core
 
     def _datagram(self, data: bytes, source: Address) -> None:
-        self._sip.receive(data, source, self._clock.now())
-        self._flush()
+        self._guarded(lambda: self._sip.receive(data, source, self._clock.now()))
 
     def _timer_fired(self) -> None:
         self._timer = None
-        self._sip.handle_timer(self._clock.now())
+        self._guarded(lambda: self._sip.handle_timer(self._clock.now()))
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """The boundary of the core: a bug that one datagram or timer meets must not close the socket to all others."""
+        try:
+            act()
+        except Exception as error:
+            self.bugs += 1
+            self._log("call.failed", error=repr(error))
         self._flush()
 
     def _flush(self) -> None:

@@ -96,6 +96,11 @@ class Dialog:
         return (hop.host, hop.port or 5060)
 
 
+def _party(address: NameAddr, tag: str) -> NameAddr:
+    """URI and tag are what later requests need (§12.2.1.1); display names stay with the message they came in."""
+    return NameAddr(uri=address.uri, params=(("tag", tag),) if tag else ())
+
+
 def _request_uri(uri: Uri) -> Uri:
     """Without what may not stand in a Request-URI (§19.1.1)."""
     params = tuple(item for item in uri.params if item[0].lower() != "method")
@@ -119,8 +124,8 @@ def of_invite(request: Request, *, local_tag: str, source: Address) -> Dialog:
         raise RemoteProtocolError("Contact: one SIP URI is needed", rule="bad-contact")
     return Dialog(
         call_id=request.call_id,
-        local=request.to.with_tag(local_tag),
-        remote=request.from_,
+        local=_party(request.to, local_tag),
+        remote=_party(request.from_, request.from_.tag),
         target=target,
         peer=source,
         remote_seq=request.cseq.number,
@@ -134,8 +139,8 @@ def of_response(request: Request, response: Response, *, source: Address) -> Dia
     contacts = response.contacts
     return Dialog(
         call_id=request.call_id,
-        local=request.from_,
-        remote=response.to,
+        local=_party(request.from_, request.from_.tag),
+        remote=_party(response.to, response.to.tag),
         target=contacts[0].uri if contacts and contacts[0].uri.is_sip else request.target,
         peer=source,
         local_seq=request.cseq.number,

@@ -18,7 +18,7 @@ _TOKEN_ONLY = re.compile(TOKEN + r"\Z")
 _PIECE = {  # a run swallows the other separator: one step for many bytes
     separator: re.compile(QUOTED + rf'|<[^<>]*+>|[^"<{separator}]++|{separator}', re.DOTALL) for separator in ",;"
 }
-_PARAM = re.compile(rf"\s*({TOKEN})\s*(?:=\s*({QUOTED}|[^\s\";,]++)\s*)?\Z", re.DOTALL)
+_PARAM = re.compile(rf"\s*({TOKEN})\s*(?:=\s*({QUOTED}|[^\s\x00-\x1f\x7f\";,]++)\s*)?\Z", re.DOTALL)
 _DIGITS = re.compile(r"\s*([0-9]{1,99})\s*\Z")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)

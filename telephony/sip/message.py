@@ -47,12 +47,15 @@ COMPACT = {
 """Compact names (RFC 3261 §7.3.3 and the registry)."""
 
 _SINGLE = ("call-id", "cseq", "from", "to", "max-forwards", "content-length", "content-type", "session-expires")
+_NO_CONTROLS = ("via", "record-route", "contact", "call-id", "cseq", "require")
+"""Copied into what we write: nothing may hide in them. From and To may carry escaped ones in a display name."""
 _MANDATORY = ("Via", "From", "To", "Call-ID", "CSeq")
 
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _REQUEST_LINE = re.compile(rf"({TOKEN}) (\S+) SIP/([0-9]+\.[0-9]+)\Z", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/([0-9]+\.[0-9]+) ([0-9]{1,10})(?: (.*))?\Z", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(rf"({TOKEN})[ \t]*:[ \t]*(.*?)[ \t]*\Z", re.DOTALL)
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 
 
@@ -296,6 +299,9 @@ def _validate(message: Message) -> None:
     for name in _MANDATORY:
         if not headers.get(name):
             raise _refusal(f"{name}: missing", "missing-header")
+    for name in _NO_CONTROLS:
+        if any(_CONTROLS.search(value) for value in headers.get_all(name)):
+            raise _refusal(f"{name}: control character", "control-character")
     if len(message.call_id.split()) != 1:
         raise _refusal("Call-ID: malformed", "bad-call-id")
     if message.vias[0].branch == COOKIE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from telephony.sip.headers.dtmf_relay import TYPES as DTMF_TYPES
-from telephony.sip.message import Headers, Request, Response
+from telephony.sip.message import Headers, Request, Response, WireText
 from telephony.sip.transaction import Address
 
 ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "UPDATE", "INFO", "REFER", "NOTIFY")
@@ -103,7 +103,7 @@ def stamp(request: Request, source: Address) -> None:
     stamped = (vias[0].stamped(source), *vias[1:])
     headers = Headers((name, value) for name, value in request.headers if name.lower() != "via")
     for via in stamped:
-        headers.add("Via", str(via))
+        headers.add("Via", WireText(via))
     request.headers = headers
     request.__dict__["vias"] = stamped
 

@@ -28,7 +28,10 @@ async def test_basic_call_and_a_repeated_bye(tmp_path: Path) -> None:
 async def test_invite_sent_three_times_is_one_call(tmp_path: Path) -> None:
     program = require("sipp")
     async with service(answers=False) as ours:
-        assert await run_sipp(program, "retransmission", ours.port, tmp_path) == ""
+        assert (
+            await run_sipp(program, "retransmission", ours.port, tmp_path, "-m", "1", "-default_behaviors", "none")
+            == ""
+        )
         assert len(ours.offers) == 1
 
 

@@ -22,6 +22,8 @@ FOLDER = Path(__file__).parents[1] / "data" / "sip_torture"
 CORPUS = [(FOLDER / f"{name}.dat").read_bytes() for name in json.loads((FOLDER / "verdicts.json").read_text())]
 CORPUS += [request(body=OFFER), request("OPTIONS"), request("BYE", to_tag="x")]
 
+PIECES = [b"\r\n", b";", b",", b'"', b"<", b":", b"%", b"\0", b"\\"]
+
 text = st.text(st.characters(blacklist_characters="\r\n\0", blacklist_categories=("Cs",)), max_size=30)
 
 
@@ -40,7 +42,9 @@ def test_mutated_messages_never_raise_and_the_endpoint_lives(message: bytes, dat
     for _ in range(data.draw(st.integers(1, 8))):
         at = data.draw(st.integers(0, max(0, len(mutated) - 1)))
         piece = data.draw(
-            st.one_of(st.binary(max_size=3), st.sampled_from([b"\r\n", b";", b",", b'"', b"<", b":", b"%"]))
+            st.one_of(
+                st.binary(max_size=3), st.sampled_from([b"\r\n", b";", b",", b'"', b"<", b":", b"%", b"\0", b"\\"])
+            )
         )
         mutated[at : at + data.draw(st.integers(0, 4))] = piece
     sip.receive(bytes(mutated), PEER, 0.0)

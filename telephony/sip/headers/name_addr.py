@@ -62,11 +62,6 @@ class NameAddr:
             cls.parse(item, where=where) for value in values if value for item in split_list(value, where=where)
         )
 
-    def with_tag(self, tag: str) -> NameAddr:
-        """The same with this tag and no other."""
-        kept = tuple((name, value) for name, value in self.params if name.lower() != "tag")
-        return NameAddr(uri=self.uri, display=self.display, params=(*kept, ("tag", tag)))
-
     def __str__(self) -> str:
         name = f"{quote(self.display)} " if self.display else ""
         return f"{name}<{self.uri}>{format_params(self.params)}"

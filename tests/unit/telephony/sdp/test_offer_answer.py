@@ -167,6 +167,7 @@ def test_ipv6_addresses_are_told_as_such() -> None:
         (b"v=0\r\nm=audio\r\n", "sdp-bad-media"),
         (b"v=0\r\nc=IN IP4\r\nm=audio 4000 RTP/AVP 0\r\n", "sdp-bad-connection"),
         (b"v=0\r\nm=audio 4000 RTP/AVP 0\r\n", "sdp-no-connection"),
+        (b"v=0\r\nc=IN IP4 1.2.3.4\r\nm=vi\0deo 4 RTP/AVP 0\r\n", "sdp-bad-media"),
         (b"v=0\r\nm=audio 99999 RTP/AVP 0\r\n", "sdp-bad-media"),
         (b"v=0\r\n" + b"a=x\r\n" * 500, "sdp-too-many-lines"),
         (b"v=0\r\n" + b"a" * 20000, "sdp-too-large"),

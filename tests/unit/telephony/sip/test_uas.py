@@ -496,3 +496,14 @@ def test_peer_that_hangs_up_after_accepting_a_transfer_has_been_transferred() ->
     peer.send(request("BYE", cseq=2, to_tag=tag))
     assert [event.outcome for event in peer.of(TransferNews)] == ["succeeded"]
     assert [(event.by, event.reason) for event in peer.of(Ended)] == [("caller", "transferred")]
+
+
+def test_caller_with_escaped_control_bytes_in_its_name_can_be_hung_up() -> None:
+    peer = Peer()
+    peer.send(request(body=OFFER).replace(b"From: <", b'From: "N\\\x00L" <'))
+    peer.sip.prepare("sip-1", RTP)
+    peer.sip.accept("sip-1", peer.now)
+    tag = peer.collect()[-1].to.tag
+    peer.send(request("ACK", to_tag=tag, branch="z9hG4bKack"))
+    peer.sip.hang_up("sip-1", "done", peer.now)
+    assert sent_request(peer.collect(), "BYE").to.tag == "peer"

@@ -63,7 +63,9 @@ def request(
     if body and not any(line.lower().startswith("content-type") for line in lines):
         lines.append("Content-Type: application/sdp")
     data = body.encode()
-    return ("\r\n".join([*lines, f"Content-Length: {len(data)}"]) + "\r\n\r\n").encode() + data
+    return ("\r\n".join([*lines, f"Content-Length: {len(data)}"]) + "\r\n\r\n").encode(
+        "utf-8", "surrogateescape"
+    ) + data
 
 
 class Peer:
