@@ -1,0 +1,287 @@
+"""``crosstalk bench duplex``: turn taking measured on the wire, with its baselines in the same run.
+
+Four profiles with the normal voice, then the marker voice for what was heard. Definitions:
+docs/reference/duplex-metrics.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agent.backchannels import BACKCHANNEL_PHRASES
+from agent.bench import metrics
+from agent.bench.baselines import HeardCall, baseline_figures
+from agent.bench.duplex_scripts import (
+    PROFILES,
+    Profile,
+    Sounds,
+    control_script,
+    marker_scripts,
+    profile_scripts,
+)
+from agent.bench.duplex_words import word_figures
+from agent.bench.evidence import AgentChannel, CallEvidence, Control, ServiceLog, log_from_timeline
+from agent.bench.figures import conversation_figures, transport_figures
+from agent.bench.load import StartService, show_figures
+from agent.bench.machine import machine_facts
+from agent.bench.statistics import ms, number, percentile
+from agent.bench.transport import punctuality, together
+from agent.simulator.caller import CallResult, run_call
+from agent.simulator.energy import Span, agent_spans
+from agent.simulator.media import MediaThread
+from agent.simulator.phone import DialFailed
+from agent.simulator.recording import ear_channel
+from agent.simulator.render import Renderer
+from agent.simulator.script import Script
+from agent.simulator.service import fetch_timeline, media_offset_s
+from agent.simulator.truth import EventType
+from telephony.audio.g711 import ulaw_decode
+
+AT_ONCE = 3
+"""Calls at a time: turn taking is judged on a machine that is not busy."""
+QUICK_EVENTS = 8
+VOICES = 3
+SEED = 20260511
+BACKCHANNELS = tuple(" ".join(phrase) for phrase in BACKCHANNEL_PHRASES)
+Advance = Callable[[], None]
+
+
+async def duplex_command(
+    *,
+    speech: Path | None = None,
+    events: int = 200,
+    quick: bool = False,
+    as_json: bool = False,
+    start_service: Callable[..., Any],
+) -> int:
+    """Run the bench and show its figures. With ``as_json`` stdout gets one object and nothing else."""
+    figures = await run_duplex(speech=speech, events=events, quick=quick, start_service=start_service)
+    if as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        show_figures(figures, Console())
+    return 0 if figures["answered"] == figures["calls"] else 1
+
+
+async def run_duplex(*, speech: Path | None, events: int, quick: bool, start_service: StartService) -> dict[str, Any]:
+    """The whole bench as one object: the clean profile's figures at the top, the others under ``profiles``."""
+    sounds = Sounds.of(speech)
+    count = min(events, QUICK_EVENTS) if quick else events
+    profiles = PROFILES[:1] if quick else PROFILES
+    renderer = Renderer()
+    voices = renderer.voices()[:VOICES]
+    with MediaThread() as media, _progress() as progress:
+        runner = Runner(media, renderer, progress)
+        async with start_service({"engine.spare": 0}) as service:
+            runs = [
+                await _profile(runner, profile, service.sip_uri, service.http_url, count, voices, sounds)
+                for profile in profiles
+            ]
+            echo = await _echo_runs(runner, service.sip_uri, service.http_url, voices)
+        async with start_service({"engine.spare": 0, "voice.engine": "marker"}) as service:
+            scripts = marker_scripts(events=count, voices=voices, seed=SEED)
+            marked = await runner.calls("marker voice", scripts, service.sip_uri, service.http_url)
+    clean = runs[0]
+    everything = [*(call for run in runs for call in run.results), *marked.results]
+    return {
+        "calls": sum(run.placed for run in runs) + marked.placed,
+        "answered": sum(result.answered for result in everything),
+        "failed": sum(run.placed for run in runs) + marked.placed - sum(one.answered for one in everything),
+        "lost": sum(result.answered and result.book.ended_by == "network" for result in everything),
+        **clean.figures(),
+        **word_figures(marked.evidence()),
+        "ear60": _ear_figures(clean),
+        "baselines": baseline_figures(clean.heard()),
+        "self_interruptions_per_minute": number(metrics.self_interruptions(echo), 3),
+        "profiles": {profile.name: run.figures() for profile, run in zip(profiles, runs, strict=True)},
+        "callers": {"void_pacing": sum(not one.pacing.is_good for one in everything if one.answered)},
+        "seed": SEED,
+        "codec": "PCMU",
+        "caller_voices": voices,
+        "clips": sounds.hashes(),
+        "networks": {profile.name: asdict(profile.network) for profile in profiles},
+        "concurrent_calls": AT_ONCE,
+        "machine": machine_facts(),
+    }
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+# --- running ---
+
+
+class Runner:
+    """Places the calls of one bench."""
+
+    def __init__(self, media: MediaThread, renderer: Renderer, progress: Progress) -> None:
+        self._media, self._renderer, self._progress = media, renderer, progress
+
+    async def calls(self, what: str, scripts: Sequence[Script], uri: str, http_url: str) -> Run:
+        """All scripts, a few at a time, with the service's log of each call."""
+        task = self._progress.add_task(what, total=len(scripts))
+        limit = asyncio.Semaphore(AT_ONCE)
+        found: list[tuple[CallResult, ServiceLog]] = []
+        rendered = [await asyncio.to_thread(self._renderer.cues, script) for script in scripts]
+
+        async def one(index: int) -> None:
+            script = scripts[index]
+            async with limit:
+                try:
+                    result = await run_call(
+                        uri, script, media=self._media, cues=rendered[index], call=script.name, seed=script.network.seed
+                    )
+                except DialFailed:
+                    return
+                finally:
+                    self._progress.advance(task)
+                found.append((result, await service_log(http_url, result)))
+
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(scripts)):
+                group.create_task(one(index))
+        return Run(found, placed=len(scripts))
+
+
+async def service_log(http_url: str, result: CallResult) -> ServiceLog:
+    """The service's own account of a call, on the caller's clock."""
+    entries = await fetch_timeline(http_url, result.book)
+    offset_s = media_offset_s(entries, [span.start for span in agent_spans(result.agent)])
+    return log_from_timeline(entries, offset_s=offset_s, backchannels=BACKCHANNELS)
+
+
+class Run:
+    """Calls of one profile with their controls."""
+
+    def __init__(self, found: Sequence[tuple[CallResult, ServiceLog]], *, placed: int) -> None:
+        self.placed = placed
+        self._found = list(found)
+        self._controls: list[CallEvidence] = []
+
+    @property
+    def results(self) -> list[CallResult]:
+        return [result for result, _ in self._found]
+
+    def evidence(self, *, ear: bool = False) -> list[CallEvidence]:
+        """Evidence with controls; ``ear``: behind a 60 ms playout buffer instead of on the wire."""
+        calls = []
+        for result, log in self._found:
+            if not result.answered:
+                continue
+            pcm = ear_channel(result.track, ulaw_decode, length_s=result.length_s) if ear else result.agent
+            call = CallEvidence(call=result.call, events=tuple(result.events), agent=AgentChannel(pcm), log=log)
+            calls.append(replace(call, controls=match_controls(call, self._controls)))
+        return calls
+
+    def control_by(self, controls: Run) -> Run:
+        """The same calls, paired with control runs."""
+        self._controls = controls.evidence()
+        return self
+
+    def heard(self) -> list[HeardCall]:
+        callers = {result.call: result.caller for result, _ in self._found}
+        return [HeardCall(call, callers[call.call]) for call in self.evidence()]
+
+    def figures(self) -> dict[str, Any]:
+        wire = together([punctuality(result.track) for result in self.results if result.answered])
+        return {
+            **transport_figures(wire),
+            **conversation_figures(self.evidence()),
+            "rtp": {
+                "sent": sum(result.pacing.packets for result in self.results),
+                "received": wire.received,
+                "lost": wire.lost,
+            },
+        }
+
+
+def match_controls(call: CallEvidence, controls: Sequence[CallEvidence]) -> dict[str, Control]:
+    """For each event over the agent's voice: the same words, said to their end, in a control run.
+
+    The service's log says which text was being said at the event and since when; the control run's log where the
+    same text was played whole. What was left is the control's end minus the same place in it.
+    """
+    whole = {
+        said.whole: (control, said)
+        for control in controls
+        for said in control.log.utterances
+        if said.reason == "played"
+    }
+    found: dict[str, Control] = {}
+    for event in call.events:
+        said = [one for one in call.log.utterances if one.start <= event.start]
+        if not said or said[-1].whole not in whole:
+            continue
+        control, played = whole[said[-1].whole]
+        begun, meant = onset_near(call.agent, said[-1].start), onset_near(control.agent, played.start)
+        if begun is None or meant is None or event.start < begun.start:
+            continue
+        at = meant.start + event.start - begun.start
+        stop = control.agent.stop_after(at)
+        if stop is not None:
+            found[event.item] = Control(left_s=stop - at, at=at, agent=control.agent)
+    return found
+
+
+def onset_near(agent: AgentChannel, at: float) -> Span | None:
+    """The active span that begins nearest to ``at``, within half a second."""
+    near = [span for span in agent.spans if abs(span.start - at) <= 0.5]
+    return min(near, key=lambda span: abs(span.start - at), default=None)
+
+
+async def _profile(
+    runner: Runner,
+    profile: Profile,
+    uri: str,
+    http_url: str,
+    events: int,
+    voices: Sequence[str],
+    sounds: Sounds,
+) -> Run:
+    controls = await runner.calls(
+        f"{profile.name}: controls", [control_script(profile, voices=voices, seed=SEED)], uri, http_url
+    )
+    scripts = profile_scripts(profile, events=events, voices=voices, sounds=sounds, seed=SEED)
+    run = await runner.calls(profile.name, scripts, uri, http_url)
+    return run.control_by(controls)
+
+
+async def _echo_runs(
+    runner: Runner, uri: str, http_url: str, voices: Sequence[str]
+) -> list[tuple[CallEvidence, CallEvidence]]:
+    """Silent callers with and without echo of the agent's own voice: the same questions, the same answers."""
+    clean, echo = PROFILES[0], PROFILES[-1]
+    scripts = [control_script(profile, voices=voices, seed=SEED + 1) for profile in (clean, echo)]
+    runs = [await runner.calls(f"echo: {script.name}", [script], uri, http_url) for script in scripts]
+    without, with_ = (run.evidence() for run in runs)
+    return list(zip(with_, without, strict=False))
+
+
+def _ear_figures(run: Run) -> Mapping[str, Any]:
+    """Headline rows behind a fixed 60 ms playout buffer."""
+    calls = run.evidence(ear=True)
+    latencies = [one.content_s for one in metrics.responses(calls)]
+    yields = [one.yield_s for one in metrics.yields(calls)]
+    return {
+        "response_ms": {"p50": ms(percentile(latencies, 0.5)), "p95": ms(percentile(latencies, 0.95))},
+        "pause_takeover": number(metrics.pause_takeover(calls).share),
+        "yield_ms": {"p50": ms(percentile(yields, 0.5)), "p95": ms(percentile(yields, 0.95))},
+        "interruptions": sum(len(call.of(EventType.INTERRUPT)) for call in calls),
+    }

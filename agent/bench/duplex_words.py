@@ -1,0 +1,111 @@
+"""Heard text and resume, from calls in the marker voice and the service's own log of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent.bench.evidence import CallEvidence, LoggedUtterance
+from agent.bench.statistics import number
+from agent.bench.words import Resumption, heard_before, heard_text, resumes, unwrapped
+from agent.simulator.energy import RATE_HZ, Pcm
+from agent.simulator.truth import EventType
+from agent.voice.clauses import split
+from telephony.audio.marker import decode_marker
+
+WHOLE_WORD_S = 0.11
+"""Of 120 ms of tones; the decoder's edges are right to 3 ms, a packet is 20 ms."""
+MOST_LEAD_WORDS = 4
+"""A resumed answer may begin with "as I was saying"."""
+NEAR_S = 1.0
+"""The service's end of an utterance and the caller's lie that near, or the pair is not one."""
+
+
+def word_figures(calls: Sequence[CallEvidence]) -> dict[str, Any]:
+    """``heard_text`` and ``resume`` over all yields."""
+    pairs: list[tuple[int, int]] = []
+    found: list[Resumption] = []
+    for call in calls:
+        logged = call.log.utterances
+        for index, utterance in enumerate(logged):
+            if utterance.reason != "yielded":
+                continue
+            true = true_count(call, utterance)
+            if true is None:
+                continue
+            pairs.append((true, utterance.heard_words))
+            resumed = _resumption(call, utterance, logged[index + 1 :], true)
+            if resumed is not None:
+                found.append(resumed)
+    heard, resumed_all = heard_text(pairs), resumes(found)
+    return {
+        "heard_text": {
+            "n": len(pairs),
+            "within_one": number(heard.within_one.share),
+            "over_claim": number(heard.over_claim.share),
+            "mean_error": number(heard.mean_error, 3),
+        },
+        "resume": {
+            "n": len(found),
+            "correct": number(resumed_all.correct.share),
+            "skipped": number(resumed_all.skipped.share),
+            "repeated": number(resumed_all.repeated.share),
+        },
+    }
+
+
+def true_count(call: CallEvidence, utterance: LoggedUtterance) -> int | None:
+    """Words of ``utterance`` that the caller received whole before the agent stopped; ``None`` if none can be found."""
+    words = marker_words(call.agent.pcm, utterance.start - 0.3, utterance.end + NEAR_S)
+    begin = next((k for k, word in enumerate(words) if word[0] == 0), None)
+    if begin is None:
+        return None
+    placed = unwrapped(words[begin:])
+    stop = call.agent.stop_after(placed[0].start + 0.01)
+    if stop is None or abs(stop - utterance.end) > NEAR_S:
+        return None
+    # A word cut short is decoded as well: it ends at the stop, but it has not been received whole.
+    whole = [word for word in placed if word.end - word.start >= WHOLE_WORD_S]
+    return heard_before(whole, placed[0].start, stop)
+
+
+def marker_words(pcm: Pcm, start: float, end: float) -> list[tuple[int, float, float]]:
+    """(k, start, end) of the marker words in a stretch, in seconds of the recording."""
+    first = max(0, round(start * RATE_HZ))
+    return [
+        (k, (first + a) / RATE_HZ, (first + b) / RATE_HZ)
+        for k, a, b in decode_marker(pcm[first : max(first, round(end * RATE_HZ))])
+    ]
+
+
+def _resumption(
+    call: CallEvidence, cut: LoggedUtterance, later: Sequence[LoggedUtterance], heard: int
+) -> Resumption | None:
+    """Where the answer went on before the caller asked for something else; ``None`` if it did not go on."""
+    asked = [event.start for event in call.of(EventType.TURN) if not event.resume and event.start > cut.end]
+    until = min(asked, default=float("inf"))
+    for utterance in later:
+        going_on = _goes_on_at(cut.whole.split(), utterance.whole.split())
+        if utterance.start >= until or going_on is None:
+            continue
+        first, lead = going_on
+        words = marker_words(call.agent.pcm, utterance.start - 0.2, utterance.start + 1.0)
+        if not words:
+            return None
+        # The marker voice counts from the start of what it is given: the rest of the text behind a few lead words.
+        return Resumption(heard, first + max(0, words[0][0] - lead), clause_starts(cut.whole))
+    return None
+
+
+def _goes_on_at(whole: Sequence[str], said: Sequence[str]) -> tuple[int, int] | None:
+    """(index in ``whole`` of the first word said again, words in front of it), if ``said`` ends as ``whole`` does."""
+    for lead in range(min(MOST_LEAD_WORDS, len(said)) + 1):
+        rest = list(said[lead:])
+        if 0 < len(rest) <= len(whole) and list(whole[-len(rest) :]) == rest:
+            return len(whole) - len(rest), lead
+    return None
+
+
+def clause_starts(text: str) -> tuple[int, ...]:
+    """Index of the first word of each clause."""
+    return tuple(clause.first_word for clause in split(text))

@@ -1,0 +1,77 @@
+"""Heard text and resume on audio made of marker words, with a service log that is right or wrong on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.bench.duplex_words import true_count, word_figures
+from agent.bench.evidence import CallEvidence, LoggedUtterance, ServiceLog
+from agent.simulator.truth import EventType
+from telephony.audio.marker import marker_word
+from tests.unit.agent.bench.synthetic import call, event, turn
+
+TEXT = "One two three, four five six, seven eight nine. Ten eleven twelve."
+WORD_S = 0.18
+
+
+def marker(at_s: float, words: int, *, length_s: float = 12.0, into: np.ndarray | None = None) -> np.ndarray:
+    pcm = np.zeros(round(length_s * 8000), np.int16) if into is None else into
+    speech = np.concatenate([marker_word(k) for k in range(words)])
+    start = round(at_s * 8000)
+    pcm[start : start + len(speech)] = speech
+    return pcm
+
+
+def logged(start: float, words: int, claimed: int, *, whole: str = TEXT, reason: str = "yielded") -> LoggedUtterance:
+    return LoggedUtterance(
+        start=start,
+        end=start + words * WORD_S,
+        text=" ".join(whole.split()[:claimed]),
+        heard_words=claimed,
+        reason=reason,
+        unheard=" ".join(whole.split()[claimed:]),
+        whole=whole,
+    )
+
+
+def evidence(pcm: np.ndarray, *said: LoggedUtterance) -> CallEvidence:
+    go_on = replace(event(EventType.TURN, 4.0, 4.5), resume=True)
+    return call(pcm, turn(0.2, 0.8), go_on, turn(9.0, 9.5), log=ServiceLog(utterances=said))
+
+
+def test_words_that_were_received_whole_are_counted() -> None:
+    assert true_count(evidence(marker(1.0, 5)), logged(1.0, 5, 5)) == 5
+
+
+def test_a_word_cut_in_its_middle_was_not_received() -> None:
+    pcm = marker(1.0, 5)
+    pcm[round((1.0 + 4 * WORD_S + 0.06) * 8000) :] = 0
+    assert true_count(evidence(pcm), logged(1.0, 5, 5)) == 4
+
+
+@pytest.mark.parametrize(("claimed", "within", "over"), [(5, 1.0, 0.0), (6, 1.0, 0.0), (4, 1.0, 0.0), (7, 0.0, 1.0)])
+def test_claims_are_compared_with_the_audio(claimed: int, within: float, over: float) -> None:
+    figures = word_figures([evidence(marker(1.0, 5), logged(1.0, 5, claimed))])["heard_text"]
+    assert (figures["within_one"], figures["over_claim"], figures["n"]) == (within, over, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "verdict"),
+    [(5, "correct"), (3, "correct"), (0, "repeated"), (6, "skipped")],
+)
+def test_a_resumed_answer_is_judged_by_where_it_goes_on(first: int, verdict: str) -> None:
+    rest = " ".join(TEXT.split()[first:])
+    pcm = marker(5.0, 12 - first, into=marker(1.0, 5))
+    again = logged(5.0, 12 - first, 12 - first, whole=rest, reason="played")
+    figures = word_figures([evidence(pcm, logged(1.0, 5, 5), again)])["resume"]
+    assert figures[verdict] == 1.0
+    assert figures["n"] == 1
+
+
+def test_the_same_answer_to_a_new_question_is_no_resume() -> None:
+    pcm = marker(9.6, 12, into=marker(1.0, 5))
+    again = logged(9.7, 12, 12, reason="played")
+    assert word_figures([evidence(pcm, logged(1.0, 5, 5), again)])["resume"]["n"] == 0
