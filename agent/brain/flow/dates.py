@@ -16,6 +16,7 @@ _DAY = "|".join([*_ORDINALS, *(str(n) for n in range(31, 0, -1))])
 _MONTH = "|".join(MONTHS)
 _COUNT = "|".join([*_NUMBERS, r"\d{1,2}"])
 _TAKEN_BACK = re.compile(r"\b(?:no sorry|no wait|i mean|i meant|make that|actually|rather|sorry|no|not)\b")
+_REFUSED = re.compile(rf"\bnot (?:on )?(?:{'|'.join(WEEKDAYS)}|today|tomorrow)\b")
 
 
 def read_date(tokens: Sequence[str], today: date) -> date | None:
@@ -24,11 +25,12 @@ def read_date(tokens: Sequence[str], today: date) -> date | None:
     A bare weekday is the next one after today; "next friday" is the one of next week; a day and month that have passed
     are next year's.
     """
-    parts = _TAKEN_BACK.split(" ".join(tokens))
-    for part in reversed(parts):
-        found = _date_in(part, today)
-        if found is not None:
-            return found
+    text = " ".join(tokens)
+    for candidate in (_REFUSED.sub(" ", text), text):
+        for part in reversed(_TAKEN_BACK.split(candidate)):
+            found = _date_in(part, today)
+            if found is not None:
+                return found
     return None
 
 

@@ -115,7 +115,12 @@ class Run:
             partial="",
             keys="",
         )
+        self._forget_old_questions()
         self.note("slot", slot.name)
+
+    def _forget_old_questions(self) -> None:
+        """Of what was cut before, the questions are over; the answers are still worth going on with."""
+        self.set(rest=tuple(line for line in self.state.rest if line.is_answer))
 
     def forget(self, *names: str) -> None:
         kept = {name: value for name, value in self.state.slots.items() if name not in names}
@@ -133,8 +138,7 @@ class Run:
             self.end(Hangup(reason="dialogue_circle"))
             return
         self.set(at=name, confirming=False, value_heard=False, partial="", keys="", misses=0, waiting="")
-        # Of what was cut before, old questions are no use here; old answers are.
-        self.set(rest=tuple(line for line in self.state.rest if line.is_answer))
+        self._forget_old_questions()
         node = self.node
         self.note("state", name)
         match node.kind:
