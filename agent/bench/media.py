@@ -183,12 +183,10 @@ def _result(
         "cpu_percent": round(cpu, 2),
         "cpu_percent_per_call": round(cpu / load.calls, 4),
         "send_lateness_ms": figures["send_lateness_ms"],
-        # Both ways: what the edge did not get of what was sent, and what we did not get of what it sent. What the
-        # edge sent after the generator stopped listening is not counted.
-        "lost": int(figures["sent"] - totals["received"]),
+        # Both ways: what the edge did not get of what we sent, and gaps in the sequence of what it sent to us.
+        "lost": int(figures["sent"] - totals["received"]) + figures["lost"],
         "sent": figures["sent"],
         "received": figures["received"],
-        "expected": int(after["totals"]["sent"] - before["totals"]["sent"]),
         "through_ms": figures["through_ms"],
         "through_by_100ms": figures["through_by_100ms"],
         "first_call_late_by_100ms": figures["first_call_late_by_100ms"],

@@ -156,6 +156,7 @@ class Generator:
         return {
             "sent": sent,
             "received": len(got),
+            "lost": _lost(call, got[:, 1].astype(np.int64), len(self._plan.ports)),
             "own_late_ms": percentiles(self.late_ms),
             "send_lateness_ms": percentiles(lateness[steady]),
             "through_ms": percentiles(through[steady & ~np.isnan(through)]),
@@ -198,6 +199,16 @@ def _lateness(
     earliest = np.full(calls, np.inf)
     np.minimum.at(earliest, call, relative)
     return np.asarray((relative - earliest[call]) * 1000.0)
+
+
+def _lost(call: NDArray[np.int64], sequence: NDArray[np.int64], calls: int) -> int:
+    """Packets missing between the first and the last of each call, by sequence number; loopback keeps order."""
+    first, last = np.zeros(calls, np.int64), np.zeros(calls, np.int64)
+    first[call[::-1]] = sequence[::-1]
+    last[call] = sequence
+    count = np.bincount(call, minlength=calls)
+    expected = np.where(count > 0, (last - first) % 65536 + 1, 0)
+    return int((expected - count).sum())
 
 
 def _by_time(arrived: NDArray[np.float64], value: NDArray[np.float64]) -> list[float]:
