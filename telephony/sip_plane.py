@@ -10,11 +10,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, Protocol
 
 from telephony.clock import Clock
-from telephony.errors import MediaError, RemoteProtocolError, TelephonyError
+from telephony.errors import MediaError, RemoteProtocolError
 from telephony.events import (
     Direction,
     DtmfReceived,
@@ -25,11 +24,11 @@ from telephony.events import (
     LegInfo,
     LegResumed,
     LegRinging,
-    MediaQuality,
     TransferNotified,
 )
 from telephony.media import LegMedia
-from telephony.net.udp import Address, UdpSocket, address_facing, is_private, public_sample, resolve
+from telephony.net.advertised import Advertised
+from telephony.net.udp import Address, UdpSocket, resolve
 from telephony.plane import OfferHandler, SeatAddress
 from telephony.sip.actions import (
     ByeAnswered,
@@ -50,31 +49,16 @@ from telephony.sip.endpoint import SipEndpoint
 from telephony.sip.headers.uri import Uri
 from telephony.sip.settings import SipSettings
 from telephony.sip_leg import SipLeg
+from telephony.sip_media import Edge, SipMedia
 
 EDGE_GRACE_S = 10.0
 """How long legs wait in silence for a lost edge before they end."""
 STOP_S = 2.0
 """How long ``stop`` waits for the answers to its BYEs."""
+CALL_ID_HEADER = "X-Crosstalk-Call-Id"
+"""In our 200 OK: the name that this call has in store, events and logs."""
 DROP_LOG_S = 10.0
 """At most one line per rule and this long about what is dropped."""
-
-
-class Edge(Protocol):
-    """The part of ``telephony.edge_client.EdgeClient`` that the plane uses."""
-
-    on_event: Callable[[LegEvent], None]
-
-    async def reserve(self, leg_id: str, port: int | None = None) -> int: ...
-
-    async def open(self, leg_id: str, media: LegMedia, seat: SeatAddress | None = None) -> None: ...
-
-    async def update(self, leg_id: str, media: LegMedia) -> None: ...
-
-    async def route(self, leg_id: str, seat: SeatAddress | None) -> None: ...
-
-    async def send_dtmf(self, leg_id: str, digits: str) -> None: ...
-
-    async def close(self, leg_id: str) -> MediaQuality | None: ...
 
 
 class Log(Protocol):
@@ -101,11 +85,12 @@ class SipPlane:
         settings: SipSettings | None = None,
     ) -> None:
         self._edge, self._clock, self._token, self._log = edge, clock, token, log
-        self._host, self._port, self._advertised = host, port, advertised_address
+        self._host, self._port = host, port
+        self._advertised = Advertised(configured=advertised_address, listening=host)
+        self._media = SipMedia(edge, lambda leg, reason, error: self._end_leg(leg, "edge", reason, error))
         self._transfer_targets = transfer_targets
         self._settings = settings or SipSettings()
         self._sip = SipEndpoint(self._settings, local=self._local, token=token, random=random)
-        self._facing = lru_cache(maxsize=1024)(address_facing)
         self._socket: UdpSocket | None = None
         self._on_offer: OfferHandler | None = None
         self._legs: dict[str, SipLeg] = {}
@@ -117,7 +102,6 @@ class SipPlane:
         self._stopping = asyncio.Event()
         self._quiet = asyncio.Event()
         """Draining, and no leg and no unanswered BYE is left."""
-        self._edge_is_lost = False
         self._unanswered_byes: set[str] = set()
         self._drop_logged: dict[str, float] = {}
         self.dropped: Counter[str] = Counter()
@@ -173,12 +157,12 @@ class SipPlane:
             raise RemoteProtocolError("target: not a SIP URI", rule="bad-target")
         destination = (await resolve(uri.host), uri.port or 5060)
         leg_id = self._token()
-        port = await self._edge.reserve(leg_id)
-        rtp = (self._advertised_host(destination[0]), port)
+        port = await self._media.reserve(leg_id)
+        rtp = (self._advertised.towards(destination[0]), port)
         try:
             key = self._sip.dial(target, destination, rtp=rtp, now=self._clock.now(), caller=caller, headers=headers)
         except RemoteProtocolError:
-            await self._close_media(leg_id)
+            await self._media.release(leg_id)
             raise
         info = LegInfo(
             leg_id=leg_id,
@@ -216,25 +200,12 @@ class SipPlane:
 
     # -- the address that peers are told
 
-    def _advertised_host(self, peer_ip: str) -> str:
-        if self._advertised:
-            return self._advertised
-        if self._host not in {"", "0.0.0.0", "::"}:  # a wildcard names no address
-            return self._host
-        return self._facing(peer_ip)
-
     def _local(self, peer_ip: str) -> Address:
-        return (self._advertised_host(peer_ip), self.local_port)
+        return (self._advertised.towards(peer_ip), self.local_port)
 
     def doubtful_address(self) -> str | None:
         """Why a public peer could not reach what Contact and SDP say; ``None`` when all is well."""
-        sample = public_sample(self._settings.allow)
-        if sample is None:
-            return None
-        host = self._advertised_host(sample)
-        if not is_private(host):
-            return None
-        return f"public networks may call, but Contact and SDP would say {host}; set sip.advertised_address"
+        return self._advertised.doubt(self._settings.allow)
 
     # -- driving the core
 
@@ -314,8 +285,8 @@ class SipPlane:
             headers=event.headers,
         )
         leg = self._adopt(info, event.call)
-        if not is_private(event.source[0]) and is_private(host := self._advertised_host(event.source[0])):
-            self._log("sip.address_doubtful", why=f"a public peer is told {host}", source=info.source)
+        if (why := self._advertised.doubt_about(event.source[0])) is not None:
+            self._log("sip.address_doubtful", why=why, source=info.source)
         self._spawn(self._run_offer(leg))
 
     async def _run_offer(self, leg: SipLeg) -> None:
@@ -390,21 +361,8 @@ class SipPlane:
         self._flush()
 
     async def _set_media(self, leg: SipLeg, media: LegMedia, news: LegEvent | None = None) -> None:
-        """Tell the edge what was agreed: open the leg the first time, change it afterwards. Then tell the session."""
-        async with leg.lane:
-            if leg.is_over or leg.port is None:
-                return
-            known, leg.media = leg.media, media
-            try:
-                if known is None:
-                    await self._edge.open(leg.info.leg_id, media, leg.seat)
-                elif known != media:
-                    await self._edge.update(leg.info.leg_id, media)
-            except TelephonyError as error:
-                if not self._edge_is_lost:
-                    self._end_leg(leg, "edge", "media_error", str(error))
-                    return
-        if news is not None:
+        """Tell the edge what was agreed, then the session what it means."""
+        if await self._media.agree(leg, media) and news is not None:
             self._tell(leg, news)
 
     def _end_leg(self, leg: SipLeg, by: str, reason: str, error: str) -> None:
@@ -415,11 +373,9 @@ class SipPlane:
 
     async def _close_leg(self, leg: SipLeg, ended: LegEnded) -> None:
         try:
-            async with leg.lane:
-                if leg.port is not None:
-                    quality = await self._close_media(leg.info.leg_id)
-                    if quality is not None:
-                        leg.tell(quality)
+            quality = await self._media.close(leg)
+            if quality is not None:
+                leg.tell(quality)
         finally:
             self._by_id.pop(leg.info.leg_id, None)
             leg.tell(ended)
@@ -429,37 +385,23 @@ class SipPlane:
         if self._sip.is_draining and not self._by_id and not self._unanswered_byes:
             self._quiet.set()
 
-    async def _close_media(self, leg_id: str) -> MediaQuality | None:
-        try:
-            return await self._edge.close(leg_id)
-        except TelephonyError:
-            return None  # a lost edge has closed it for us
-
     def edge_lost(self) -> None:
         """The edge is gone. Legs wait ``EDGE_GRACE_S`` for ``edge_restored``, then they end (``edge_lost``)."""
-        if not self._edge_is_lost:
-            self._edge_is_lost = True
+        if not self._media.edge_is_lost:
+            self._media.edge_is_lost = True
             self._spawn(self._await_edge())
 
     async def _await_edge(self) -> None:
         await asyncio.sleep(EDGE_GRACE_S)
-        if self._edge_is_lost:
+        if self._media.edge_is_lost:
             for leg in list(self._legs.values()):
                 self._end_leg(leg, "edge", "edge_lost", "the edge did not come back")
 
     async def edge_restored(self) -> None:
         """A new edge is connected: open every live leg again on its old port; where that fails, the leg ends."""
-        self._edge_is_lost = False
+        self._media.edge_is_lost = False
         for leg in list(self._legs.values()):
-            async with leg.lane:
-                if leg.port is None or leg.is_over:
-                    continue
-                try:
-                    await self._edge.reserve(leg.info.leg_id, port=leg.port)
-                    if leg.media is not None:
-                        await self._edge.open(leg.info.leg_id, leg.media, leg.seat)
-                except TelephonyError as error:
-                    self._end_leg(leg, "edge", "edge_lost", str(error))
+            await self._media.restore(leg)
 
     # -- commands of legs
 
@@ -469,18 +411,18 @@ class SipPlane:
 
     async def answer(self, leg: SipLeg, seat: SeatAddress) -> None:
         """Reserve, negotiate, open, 200. Raises ``MediaError`` when the edge cannot or the caller has gone."""
+        leg_id = leg.info.leg_id
         async with leg.lane:
             leg.seat = seat
-            leg.port = await self._edge.reserve(leg.info.leg_id)
+            leg.port = await self._media.reserve(leg_id)
             peer_ip = leg.info.source.rpartition(":")[0].strip("[]")
-            media = self._sip.prepare(leg.key, (self._advertised_host(peer_ip), leg.port))
+            media = self._sip.prepare(leg.key, (self._advertised.towards(peer_ip), leg.port))
             if media is None:
-                await self._close_media(leg.info.leg_id)
+                await self._media.release(leg_id)
                 raise MediaError("the caller has gone")
-            await self._edge.open(leg.info.leg_id, media, seat)
-            leg.media = media
-        if not self._sip.accept(leg.key, self._clock.now()):
-            await self._close_media(leg.info.leg_id)
+            await self._media.open(leg, media)
+        if not self._sip.accept(leg.key, self._clock.now(), headers=((CALL_ID_HEADER, leg_id),)):
+            await self._media.release(leg_id)
             raise MediaError("the caller has gone")
         self._flush()
 
@@ -489,10 +431,7 @@ class SipPlane:
         self._flush()
 
     async def reroute(self, leg: SipLeg, seat: SeatAddress) -> None:
-        leg.seat = seat
-        async with leg.lane:
-            if leg.media is not None and not leg.is_over:
-                await self._edge.route(leg.info.leg_id, seat)
+        await self._media.route(leg, seat)
 
     async def hangup(self, leg: SipLeg, reason: str) -> None:
         self._sip.hang_up(leg.key, reason, self._clock.now())
@@ -510,7 +449,7 @@ class SipPlane:
         if leg.media is None or leg.is_over:
             return
         if leg.media.dtmf_payload_type is not None:
-            await self._edge.send_dtmf(leg.info.leg_id, digits)
+            await self._media.send_dtmf(leg, digits)
             return
         for digit in digits:
             self._sip.send_info_digit(leg.key, digit, 100, self._clock.now())

@@ -126,12 +126,12 @@ class SipEndpoint:
         call = self._calls.get(key)
         return uas.prepare(call, rtp) if call is not None and call.phase is Phase.OFFERED else None
 
-    def accept(self, key: str, now: float) -> bool:
-        """200 with what ``prepare`` fixed; false when the call is over."""
+    def accept(self, key: str, now: float, *, headers: Iterable[tuple[str, str]] = ()) -> bool:
+        """200 with what ``prepare`` fixed and headers of the owner's; false when the call is over."""
         call = self._calls.get(key)
         if call is None or call.phase is not Phase.OFFERED:
             return False
-        uas.accept(call, now)
+        uas.accept(call, now, headers=headers)
         self._touch(call)
         return True
 

@@ -7,6 +7,8 @@ Seams: TLS and SRTP are other transports and SDP profiles (488 today), attended 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from telephony.errors import LocalProtocolError, RemoteProtocolError
 from telephony.media import LegMedia
 from telephony.sdp import session as sdp
@@ -109,11 +111,11 @@ def prepare(call: Call, rtp: Address) -> LegMedia:
     )
 
 
-def accept(call: Call, now: float) -> None:
+def accept(call: Call, now: float, *, headers: Iterable[tuple[str, str]] = ()) -> None:
     """200 with what ``prepare`` fixed, repeated until its ACK."""
     if call.phase is not Phase.OFFERED or call.audio is None or call.dialog is None or call.server is None:
         raise LocalProtocolError("call is not prepared")
-    extra = [call.contact(), *_record_route(call), *responses.capabilities(), *call.answer_headers]
+    extra = [call.contact(), *_record_route(call), *responses.capabilities(), *call.answer_headers, *headers]
     call.phase = Phase.ANSWERED
     call.waits.clear()
     call.dialog.feed(DialogEvent.ANSWERED)

@@ -72,7 +72,11 @@ class FakeEdge:
 
 
 def plane(
-    edge: FakeEdge | None = None, *, logged: list[tuple[str, dict[str, object]]] | None = None, **settings: Any
+    edge: FakeEdge | None = None,
+    *,
+    logged: list[tuple[str, dict[str, object]]] | None = None,
+    advertised_address: str = "",
+    **settings: Any,
 ) -> SipPlane:
     """A plane on a free loopback port."""
     tokens = random.Random()
@@ -88,6 +92,7 @@ def plane(
         random=tokens.random,
         log=log,
         host="127.0.0.1",
+        advertised_address=advertised_address,
         settings=SipSettings(**settings),
     )
 

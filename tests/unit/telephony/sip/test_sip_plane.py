@@ -282,6 +282,5 @@ async def test_bad_dial_target_raises_before_anything_is_reserved() -> None:
 def test_self_check_names_an_address_that_public_peers_cannot_reach(
     allow: tuple[str, ...], advertised: str, doubtful: bool
 ) -> None:
-    checked = plane(allow=allow)
-    checked._advertised = advertised
+    checked = plane(allow=allow, advertised_address=advertised)
     assert (checked.doubtful_address() is not None) is doubtful
