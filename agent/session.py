@@ -46,6 +46,8 @@ from telephony.plane import Leg
 
 T = TypeVar("T")
 INBOX_LIMIT = 1000
+RING_AFTER_S = 0.05
+"""A decision that comes sooner needs no ringing before it."""
 FILLER_AFTER_S = 0.7
 PLAY_OUT_S = 10.0
 TRANSFER_S = 30.0
@@ -189,6 +191,7 @@ class Session:
             )
         )
         self._log.info(LogEvent.CALL_OFFERED, from_uri=info.from_uri, to_uri=info.to_uri, transport=info.transport)
+        self._start(self._ring_soon())
         asked_at = self._clock.now()
         decision = await self._while_leg_lives(self._services.decisions.incoming(self.call_id, info))
         if decision is None:
@@ -208,6 +211,13 @@ class Session:
         self._dialogue = self._new_dialogue(decision)
         self._move(LifeInput.ADMITTED)
         await self._act_start_media()
+
+    async def _ring_soon(self) -> None:
+        """Say that it rings when nothing is decided soon: a caller without any answer gives up or calls twice."""
+        await asyncio.sleep(RING_AFTER_S)
+        if self.state is CallState.OFFERED:
+            with contextlib.suppress(TelephonyError):  # a caller that is gone says so by its event
+                await self._leg.ring()
 
     async def _while_leg_lives(self, asking: Awaitable[Decision]) -> Decision | None:
         """The decision, or ``None`` if the caller gave up before it came."""

@@ -173,6 +173,18 @@ async def test_caller_who_gives_up_before_the_decision_ends_the_call() -> None:
     assert not any(step[0] == "answer" for step in rig.leg.did)
 
 
+async def test_caller_hears_that_it_rings_while_the_decision_takes_its_time() -> None:
+    rig = Rig()
+    rig.decisions.never = True
+    task = asyncio.ensure_future(rig.session.run())
+    async with asyncio.timeout(5):
+        while ("ring",) not in rig.leg.did:
+            await asyncio.sleep(0.01)
+    rig.leg.emit(LegEnded(leg_id=CALL, by="caller", status=487, reason="cancel"))
+    await asyncio.wait_for(task, 5)
+    assert rig.leg.did.count(("ring",)) == 1
+
+
 async def test_turn_gets_its_answer_and_the_expectation_reaches_the_ears() -> None:
     expect = Expect(kind=ExpectKind.YES_NO)
     rig = Rig({"where is it": [Say(text="is it blue"), SetExpect(expect=expect)]})
