@@ -15,7 +15,7 @@ from agent.brain.flow.digits import read_digits
 from agent.brain.flow.patterns import Pattern
 
 ACCEPT = 0.6
-"""Score from which an intent is taken. Measured on the shipped example: docs/reference/dialogue.md."""
+"""Score from which an intent is taken. What it lets through by mistake: docs/reference/dialogue.md."""
 SURE = 0.85
 """Score from which an intent is taken even where the caller may say anything (free text)."""
 

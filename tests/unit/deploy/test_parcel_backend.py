@@ -16,6 +16,8 @@ from aiohttp.test_utils import TestServer
 from standardwebhooks import Webhook
 
 from agent.brain.examples import example_path
+from agent.brain.protocol import Tool
+from tests.unit.agent.brain.talk import Reply, parcel
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WEDNESDAY = dt.date(2026, 11, 25)
@@ -187,3 +189,25 @@ async def test_a_wrong_tool_call_is_answered_with_an_error(
 ) -> None:
     answer = await client.tool(name, arguments, request_id=request_id, webhook_id="m1")
     assert error in answer["error"]
+
+
+async def test_the_dialogue_and_the_back_end_understand_each_other(client: Client) -> None:
+    async def carried_out(tool: Tool) -> Reply:
+        answer = await client.tool(tool.name, tool.arguments, request_id=tool.request_id)
+        return talk.result(tool, answer["result"])
+
+    talk = parcel()
+    talk.say("where is my parcel")
+    talk.say("one two three four five six seven eight")
+    talk.say("no the last one is nine")
+    reply = await carried_out(talk.say("yes").tools[0])
+    assert "on its way. We expect to deliver it on Friday the twenty seventh" in reply.text
+    talk.say("change the delivery day")
+    talk.say("next monday")
+    reply = await carried_out(talk.say("yes").tools[0])
+    assert "Done. Your parcel will come on Monday the thirtieth of November" in reply.text
+    talk.say("I want to complain")
+    talk.say("no number")
+    reply = await carried_out(talk.say("your driver was very rude to my dog").tools[0])
+    assert "Your ticket is four seven one one." in reply.text
+    assert (await client.get("/tickets"))[0]["details"] == "your driver was very rude to my dog"
