@@ -134,6 +134,8 @@ class Dialogue:
         self._spawn = spawn
         self._seat: Seat | None = None
         self._expect: Expect = NOTHING_KNOWN
+        self._expect_before: Expect = NOTHING_KNOWN
+        """What was expected while the last turn was spoken: live again when that turn is reopened."""
         self._order = asyncio.Lock()
         self._performing: set[asyncio.Task[None]] = set()
         self._final: Hangup | Transfer | None = None
@@ -235,6 +237,7 @@ class Dialogue:
             self._resume("false_alarm")
             return
         self._rest_unheard = ""
+        self._expect_before = self._expect
         self._perform(self._conversation.turn(turn), prepared)
 
     def _was_false_alarm(self, turn: Turn) -> bool:
@@ -247,6 +250,7 @@ class Dialogue:
         self._cancel_response()
         self._final = None
         self._conversation.reopened(event.turn + self._turn_base)
+        self._set_expect(self._expect_before)
 
     def _utterance_started(self, event: UtteranceStarted) -> None:
         utterance = self._mouth.started(event.utterance)
@@ -353,9 +357,7 @@ class Dialogue:
                     self._drop_all(prepared)
                     self._mouth.say(action)
             case SetExpect():
-                self._expect = action.expect
-                if self._seat is not None:
-                    self._seat.send(Expecting(call_id=self._call_id, expect=action.expect.to_json()))
+                self._set_expect(action.expect)
             case Tool():
                 self._orders.ask_tool(action)
             case Hangup() | Transfer():
@@ -364,6 +366,11 @@ class Dialogue:
                 self._orders.send_dtmf(action.digits)
             case Note():
                 self._orders.note("note", at=None, key=action.key, value=action.value)
+
+    def _set_expect(self, expect: Expect) -> None:
+        self._expect = expect
+        if self._seat is not None:
+            self._seat.send(Expecting(call_id=self._call_id, expect=expect.to_json()))
 
     def _drop_all(self, prepared: list[Utterance]) -> None:
         for utterance in prepared:

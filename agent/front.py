@@ -95,6 +95,7 @@ class Front:
         await self._voice.start()
         stack.push_async_callback(self._voice.stop)
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
+        tasks.start(self._voice.preload(list(brain.fixed_phrases())))
         await self._connect_engine(tasks)
         placement = Placement(self._registry, persona=Persona(), transfer_targets=tuple(config.sip.transfer_targets))
         services = Services(

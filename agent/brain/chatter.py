@@ -30,6 +30,9 @@ class ChatterBrain:
     def open(self, call: CallFacts) -> Conversation:
         return _Chatter(zlib.crc32(call.call_id.encode()))
 
+    def fixed_phrases(self) -> list[str]:
+        return [GREETING, *SENTENCES]
+
 
 class _Chatter:
     def __init__(self, offset: int) -> None:

@@ -170,6 +170,9 @@ class FakeBrain:
     def open(self, call: CallFacts) -> Conversation:
         return self.conversation
 
+    def fixed_phrases(self) -> list[str]:
+        return []
+
 
 class FakeLeg:
     """A leg whose far end the test plays."""

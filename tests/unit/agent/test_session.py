@@ -247,13 +247,15 @@ async def test_backchannel_behind_a_cut_resumes_the_answer() -> None:
         assert ("turn", "uh huh") not in rig.conversation.told
 
 
-async def test_reopened_turn_takes_the_answer_back() -> None:
-    rig = Rig({"my number is": [Say(text="what number")]})
+async def test_reopened_turn_takes_the_answer_and_its_expectation_back() -> None:
+    yes_no = SetExpect(expect=Expect(kind=ExpectKind.YES_NO))
+    rig = Rig({"my number is": [Say(text="what number"), yes_no]})
     async with running(rig):
         await rig.turn("my number is")
         rig.seat.emit(TurnReopened(call_id=CALL, at=10_400, turn=1))
         await rig.settle()
         assert ("reopened", 1) in rig.conversation.told
+        assert [message.expect["kind"] for message in rig.seat.of(Expecting)][-2:] == ["yes_no", "unknown"]
 
 
 async def test_key_reaches_worker_brain_and_outbox() -> None:
