@@ -599,4 +599,12 @@ _LEG_REASONS: dict[str, EndReason] = {
     "edge_lost": EndReason.EDGE_LOST,
     "transferred": EndReason.TRANSFERRED,
     "refresh_expired": EndReason.MEDIA_TIMEOUT,
+    "timeout": EndReason.DIAL_FAILED,
+    "dial_timeout": EndReason.DIAL_FAILED,
+    "failed": EndReason.DIAL_FAILED,
+    "refused": EndReason.DIAL_FAILED,
+    "gone": EndReason.CALLER_HANGUP,
+    "no_answer_sdp": EndReason.NOT_ACCEPTABLE,
+    "media_error": EndReason.NOT_ACCEPTABLE,
+    "shutdown": EndReason.DRAINED,
 }
