@@ -93,6 +93,10 @@ class Generator:
         """Send the plan in time while receiving; then the figures."""
         sent, total = 0, len(self._due)
         start = self._plan.start_at
+        # While legs were opened and the plan was made nobody read: what overflowed then is our loss, not the edge's.
+        time.sleep(max(0.0, start - time.monotonic()))
+        self._receive()
+        self._got.clear()
         end = self._plan.seconds + 0.3
         step = 0
         while True:
