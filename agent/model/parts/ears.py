@@ -7,6 +7,7 @@ over and what an overlap is. All arithmetic over rows is batched; words move a r
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from agent.errors import ModelError
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
 from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
+from agent.model.parts.recogniser_pool import RecogniserPool, spawner
 from agent.model.parts.rowstate import RowState, pack, unpack
+from agent.model.parts.sherpa_engine import find_model
 from agent.model.parts.silero import open_session
 from agent.model.parts.turns import Turn
 from agent.model.parts.vad import Activity, SpeechDetector
@@ -27,8 +30,13 @@ RATE_HZ = 8000
 STEP_SAMPLES = RATE_HZ * STEP_MS // 1000
 PREROLL_SAMPLES = RATE_HZ * 300 // 1000
 """Audio before the onset that a recogniser gets: the onset is known 60 ms late, and soft beginnings later."""
-UTTERANCE_GAP_MS = 400
-"""Silence that ends an utterance of the recogniser; partial words serve until then."""
+UTTERANCE_GAP_MS = 2500
+"""Silence that ends an utterance of the recogniser whatever it holds: a phrase is one utterance across its pauses."""
+FINAL_AHEAD_MS = 60
+"""The final words are asked for that long before the turn may end; partial words serve until then."""
+SHORTEST_GAP_MS = 80
+STEADY_SAMPLES = RATE_HZ * 160 // 1000
+"""Words of an overlap count when they have stood that long: one more hypothesis has confirmed them."""
 REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
 VERSION = b"parts-ears-1\n"
@@ -67,7 +75,19 @@ def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "")
 def _recogniser(name: str, processes: int, sherpa_model: str) -> Recogniser:
     if name == "none":
         return NoRecogniser()
-    raise ModelError(f"recogniser {name!r} is unknown; known: none")
+    if name == "sherpa":
+        find_model(sherpa_model)  # here and not in the process: a wrong folder must stop the start
+        _needs("sherpa_onnx", "sherpa-onnx is not installed: pip install 'crosstalk-voice[sherpa]'")
+    elif name == "pocketsphinx":
+        _needs("pocketsphinx", "pocketsphinx is not installed")
+    else:
+        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, sherpa, none")
+    return RecogniserPool(spawner(name, sherpa_model), processes=processes)
+
+
+def _needs(module: str, message: str) -> None:
+    if find_spec(module) is None:
+        raise ModelError(message)
 
 
 class Ears:
@@ -172,7 +192,8 @@ class Ears:
         for at in np.flatnonzero(own.listening[rows]):
             row = int(rows[at])
             self._recogniser.feed(row, pcm[at])
-            if activity.silence_ms[at] >= UTTERANCE_GAP_MS:
+            enough = max(int(own.needed_ms[row]) - FINAL_AHEAD_MS, SHORTEST_GAP_MS)
+            if activity.silence_ms[at] >= min(enough, UTTERANCE_GAP_MS):
                 self._recogniser.stop(row)
                 own.listening[row] = False
                 own.preroll_from[row] = own.position[row]
@@ -195,7 +216,8 @@ class Ears:
             turn = self._turns[found.row]
             if found.utterance != turn.utterance:
                 continue
-            turn.take(found)
+            if turn.take(found):
+                turn.changed_at = int(self._own.position[found.row])
             self._refresh(found.row)
             self._changed.add(found.row)
         if not self._changed:
@@ -257,11 +279,17 @@ class Ears:
             row = int(rows[at])
             turn = self._turns[row]
             if turn.overlap:
-                turn.judge_overlap(int(activity.speech_ms[at]))
+                if self._words_hold(turn, row, int(activity.silence_ms[at])):
+                    turn.judge_overlap(int(activity.speech_ms[at]))
                 out.p_take[row] = turn.verdict is Verdict.TAKES
                 out.p_backchannel[row] = turn.verdict is Verdict.BACKCHANNEL
         noise = activity.noise & speaking
         out.p_backchannel[rows[noise]] = 1.0
+
+    def _words_hold(self, turn: Turn, row: int, silence_ms: int) -> bool:
+        """A word that the next hypothesis takes back must not cut our voice."""
+        held = int(self._own.position[row]) - turn.changed_at
+        return not turn.awaits_words or silence_ms >= SHORTEST_GAP_MS or held >= STEADY_SAMPLES
 
     def _note_ends(self, rows: NDArray[np.intp], over: NDArray[np.bool_], speaking: NDArray[np.bool_]) -> None:
         """Remember where ends were called and how much of our voice followed."""

@@ -37,6 +37,8 @@ class Turn:
     """Our voice since the end was called."""
     said: tuple[Words, bool] = ((), False)
     """Words and finality as last told."""
+    changed_at: int = 0
+    """Media position at which the words changed last."""
     verdict: Verdict = Verdict.UNDECIDED
     syllables: int = 0
     heard_to: int = 0

@@ -1,0 +1,57 @@
+"""What a recogniser library must offer inside its process, and the engines by name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.errors import ModelError
+from agent.expectation import Expect
+from agent.model.parts.recogniser import Mode
+
+
+class Guess(NamedTuple):
+    words: tuple[str, ...]
+    confidence: float
+
+
+NOTHING = Guess((), 0.0)
+
+
+class Stream(Protocol):
+    """One utterance."""
+
+    def feed(self, pcm: NDArray[np.int16]) -> None:
+        """``[n]`` int16, 8 kHz."""
+        ...
+
+    def partial(self) -> Guess: ...
+
+    def finish(self) -> Guess:
+        """The last word on it; the stream is used up."""
+        ...
+
+    def drop(self) -> None:
+        """Not needed any more; the stream is used up."""
+        ...
+
+
+class Engine(Protocol):
+    def open(self, expect: Expect, mode: Mode) -> Stream | None:
+        """A stream for an utterance, or ``None`` when all decoders are taken."""
+        ...
+
+
+def open_engine(name: str, folder: str) -> Engine:
+    """The engine ``name``; ``folder`` holds an operator's model. Raises ``ModelError``."""
+    if name == "pocketsphinx":
+        from agent.model.parts.pocketsphinx_engine import PocketSphinxEngine
+
+        return PocketSphinxEngine()
+    if name == "sherpa":
+        from agent.model.parts.sherpa_engine import open_sherpa
+
+        return open_sherpa(folder)
+    raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, sherpa, none")

@@ -1,0 +1,104 @@
+"""A recogniser process: utterances of its rows in, hypotheses out, over one socket; ends when the socket does."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import numpy as np
+
+from agent.expectation import Expect
+from agent.model.parts.engine import Engine, Guess, Stream, open_engine
+from agent.model.parts.recogniser import Mode
+from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack, with_json
+
+PARTIAL_SAMPLES = 800
+"""A partial hypothesis after that much new audio."""
+
+
+class _Utterance:
+    """An open utterance of one row."""
+
+    def __init__(self, number: int, stream: Stream) -> None:
+        self.number = number
+        self.stream = stream
+        self.samples = 0
+        self.told_at = 0
+        self.told: tuple[str, ...] = ()
+
+
+class Rows:
+    """Utterances of a process's rows. Pure but for the engine: messages in, messages out."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._open: dict[int, _Utterance] = {}
+
+    def handle(self, message: Message) -> list[Message]:
+        """Answers to one message."""
+        if message.kind is Kind.START:
+            return self._start(message)
+        utterance = self._open.get(message.row)
+        if utterance is None or utterance.number != message.utterance:
+            return []
+        if message.kind is Kind.FEED:
+            return self._feed(message.row, utterance, message.payload)
+        del self._open[message.row]
+        if message.kind is Kind.STOP:
+            return [_found(message.row, utterance, utterance.stream.finish(), final=True)]
+        utterance.stream.drop()
+        return []
+
+    def _start(self, message: Message) -> list[Message]:
+        old = self._open.pop(message.row, None)
+        if old is not None:
+            old.stream.drop()
+        data = message.json()
+        stream = self._engine.open(Expect.from_json(data["expect"]), Mode(data["mode"]))
+        if stream is None:  # all decoders are taken: this utterance goes without words
+            nothing = {"words": [], "final": True, "confidence": 0.0, "samples": 0, "refused": True}
+            return [with_json(Kind.FOUND, message.row, message.utterance, nothing)]
+        self._open[message.row] = _Utterance(message.utterance, stream)
+        return []
+
+    def _feed(self, row: int, utterance: _Utterance, payload: bytes) -> list[Message]:
+        pcm = np.frombuffer(payload, np.int16)
+        utterance.stream.feed(pcm)
+        utterance.samples += len(pcm)
+        if utterance.samples - utterance.told_at < PARTIAL_SAMPLES:
+            return []
+        utterance.told_at = utterance.samples
+        guess = utterance.stream.partial()
+        if guess.words == utterance.told:
+            return []
+        utterance.told = guess.words
+        return [_found(row, utterance, guess, final=False)]
+
+
+def _found(row: int, utterance: _Utterance, guess: Guess, *, final: bool) -> Message:
+    data = {
+        "words": list(guess.words),
+        "final": final,
+        "confidence": guess.confidence,
+        "samples": utterance.samples,
+    }
+    return with_json(Kind.FOUND, row, utterance.number, data)
+
+
+def serve(link: socket.socket, engine: Engine) -> None:
+    """Answer until the other end closes."""
+    rows = Rows(engine)
+    link.send(Message(Kind.READY, 0, 0).pack())
+    while packet := link.recv(MOST_BYTES):
+        for answer in rows.handle(unpack(packet)):
+            link.send(answer.pack())
+
+
+def main(descriptor: int, engine: str, folder: str) -> None:
+    """Entry of the process; ``descriptor`` is its end of the socket pair."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C is for the service, which closes the socket
+    link = socket.socket(fileno=descriptor)
+    try:
+        serve(link, open_engine(engine, folder))
+    except (BrokenPipeError, ConnectionResetError):
+        return  # the worker is gone

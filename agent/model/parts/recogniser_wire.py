@@ -1,0 +1,46 @@
+"""Messages between the ears and a recogniser process: one packet each on a sequenced packet socket."""
+
+from __future__ import annotations
+
+import json
+import struct
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+HEADER = struct.Struct("<BII")
+MOST_BYTES = 64 * 1024
+
+
+class Kind(IntEnum):
+    START = 1
+    """Payload: JSON with ``expect`` and ``mode``."""
+    FEED = 2
+    """Payload: int16 samples, 8 kHz."""
+    STOP = 3
+    CANCEL = 4
+    FOUND = 5
+    """Payload: JSON with ``words``, ``final``, ``confidence``, ``samples``."""
+    READY = 6
+
+
+class Message(NamedTuple):
+    kind: Kind
+    row: int
+    utterance: int
+    payload: bytes = b""
+
+    def pack(self) -> bytes:
+        return HEADER.pack(self.kind, self.row, self.utterance) + self.payload
+
+    def json(self) -> dict[str, Any]:
+        data: dict[str, Any] = json.loads(self.payload)
+        return data
+
+
+def unpack(packet: bytes) -> Message:
+    kind, row, utterance = HEADER.unpack_from(packet)
+    return Message(Kind(kind), row, utterance, packet[HEADER.size :])
+
+
+def with_json(kind: Kind, row: int, utterance: int, data: dict[str, Any]) -> Message:
+    return Message(kind, row, utterance, json.dumps(data, separators=(",", ":")).encode())
