@@ -164,8 +164,10 @@ class Generator:
             "own_late_ms": percentiles(self.late_ms),
             "send_lateness_ms": percentiles(lateness[steady]),
             "through_ms": percentiles(through[steady & ~np.isnan(through)]),
-            "through_by_100ms": _by_time(arrived, through),
-            "first_call_late_by_100ms": _by_time(arrived[first], lateness[first]),
+            # Concealment garbles some marks, and a garbled mark is off by up to 2 s: quantiles, not the largest.
+            "through_by_100ms": _by_time(arrived, through, 0.5),
+            "through_p90_by_100ms": _by_time(arrived, through, 0.9),
+            "first_call_late_by_100ms": _by_time(arrived[first], lateness[first], 1.0),
             "cpu_s": time.process_time(),
         }
 
@@ -215,14 +217,14 @@ def _lost(call: NDArray[np.int64], sequence: NDArray[np.int64], calls: int) -> i
     return int((expected - count).sum())
 
 
-def _by_time(arrived: NDArray[np.float64], value: NDArray[np.float64]) -> list[float]:
-    """Largest value in each 100 ms; -1 where there is none."""
+def _by_time(arrived: NDArray[np.float64], value: NDArray[np.float64], share: float) -> list[float]:
+    """Quantile of the values in each 100 ms (1.0: the largest); -1 where there is none."""
     good = ~np.isnan(value)
     arrived, value = arrived[good], value[good]
     bucket = np.maximum((arrived * 10).astype(np.int64), 0)
-    out = np.full(int(bucket.max()) + 1 if len(bucket) else 0, -1.0)
-    np.maximum.at(out, bucket, value)
-    return [round(float(item), 2) for item in out]
+    size = int(bucket.max()) + 1 if len(bucket) else 0
+    inside = [value[bucket == at] for at in range(size)]
+    return [round(float(np.quantile(some, share)), 2) if len(some) else -1.0 for some in inside]
 
 
 def _names(ports: list[int]) -> NDArray[np.uint8]:
