@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 
 class Journal:
-    """Append-only until it is cleared. Raises ``OSError`` (disk full, no folder)."""
+    """Append-only until it is cleared. Raises ``OSError`` (disk full, no folder, in use by another process)."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file = -1
         self.size = 0
         """Bytes in the file."""
 
     def open(self) -> None:
         """Open or make the file. A torn last line (killed while writing) is closed off: the next one is whole."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(file)
+            raise
+        self._file = file
         self.size = os.fstat(self._file).st_size
         if self.size and os.pread(self._file, 1, self.size - 1) != b"\n":
             self.size += os.write(self._file, b"\n")
@@ -45,7 +52,7 @@ class Journal:
     def read(self, offset: int, *, lines: int) -> tuple[list[bytes], int]:
         """At most so many lines from ``offset`` on, and the offset after them."""
         found: list[bytes] = []
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             file.seek(offset)
             while len(found) < lines and (line := file.readline()).endswith(b"\n"):
                 offset += len(line)

@@ -141,15 +141,16 @@ class ResilientStore:
         """Raises ``StoreUnavailable`` when the store cannot be used."""
         try:
             await asyncio.to_thread(self._journal.open)
+        except BlockingIOError as error:
+            raise StoreRefused(f"{self._journal.path}: another gateway uses this journal") from error
         except OSError as error:
-            raise StoreRefused(f"{self._journal._path}: {error}") from error
+            raise StoreRefused(f"{self._journal.path}: {error}") from error
         try:
             await self._backing.open()
             await self._come_back()
-        except StoreRefused:
-            raise
         except (StoreUnavailable, TimeoutError) as error:
-            if not self._may_start_away:
+            if isinstance(error, StoreRefused) or not self._may_start_away:
+                self._journal.close()
                 raise
             self._go_away(error)
         # The one task that this object owns: it lives from open to close, which no caller's TaskGroup spans.

@@ -178,9 +178,17 @@ async def test_leases_of_live_calls_are_renewed_before_anything_else(
     backing.mode = "refuse"
     assert await store.renew_leases("gw1", [("c1", 1)], lease_s=10, now=NOW) == []
     assert store.is_away
+    await store.update_call("c1", 1, {}, [event()], now=NOW)
+    backing.answered.clear()
     backing.mode = "ok"
     await until_back(store)
-    assert await store.reap(now=NOW + 11, grace_s=0.0, event_name="call.ended") == []
+    assert backing.answered == ["renew", "apply"]
+
+
+async def test_our_own_calls_are_never_reaped_by_us(store: ResilientStore) -> None:
+    await store.create_call(record("c1"), [], lease_s=-60, now=NOW)
+    assert await store.reap(now=NOW, grace_s=0.0, event_name="call.ended") == []
+    assert await store.reap_owner("gw1", now=NOW, event_name="call.ended") == []
 
 
 async def test_after_an_outage_others_get_their_grace(store: ResilientStore, backing: FlakyStore) -> None:
@@ -336,4 +344,8 @@ async def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> Non
     )
     with pytest.raises(StoreRefused, match="not a database"):
         await store.open()
-    store._journal.close()
+
+
+async def test_two_gateways_cannot_share_a_journal(store: ResilientStore, backing: FlakyStore, tmp_path: Path) -> None:
+    with pytest.raises(StoreRefused, match="another gateway uses this journal"):
+        await resilient(backing, tmp_path).open()
