@@ -70,6 +70,10 @@ def conversation_figures(calls: Sequence[CallEvidence]) -> dict[str, Any]:
             "yr2": number(share_within(yield_s, metrics.YIELD_LIMIT_S)),
             "yr06": number(share_within(yield_s, metrics.FAST_YIELD_S)),
         },
+        "cut_ms": {
+            **latency_figures(_grouped([(one.call, one.cut_s) for one in gave_way])),
+            "yr2": number(share_within([one.cut_s for one in gave_way], metrics.YIELD_LIMIT_S)),
+        },
         "duck_ms": latency_figures(_grouped([(one.call, one.duck_s) for one in gave_way])),
         "selectivity": {
             name: number(metrics.selectivity(selected, type_).share) for type_, name in CLASS_NAMES.items()

@@ -31,6 +31,8 @@ FAST_YIELD_S = 0.6
 STUMBLE_S = 1.0
 NATURAL_END_S = 0.15
 """Two runs of the same answer end within this of each other."""
+NEXT_SLACK_S = 0.05
+"""An utterance of the log begins on the wire within this."""
 DUCK_DB = 12.0
 ALIGN_S = 0.5
 ALIGN_SLACK_S = 0.25
@@ -120,12 +122,15 @@ class Yielding:
     """Stop − start; infinite if it went on talking to its end."""
     duck_s: float
     """First level drop of 12 dB − start; infinite if there was none."""
+    cut_s: float
+    """As ``yield_s``, but the agent's next utterance counts as a stop too, by the service's log. An agent that gives
+    way and answers within half a second never shows the silence that ``yield_s`` asks for."""
 
 
 def yields(calls: Iterable[CallEvidence]) -> list[Yielding]:
     """One entry per interruption of an agent that speaks and, by the control run, had at least 2 s more to say."""
     return [
-        Yielding(call.call, _yield_latency(call, event), _duck_latency(call, event))
+        Yielding(call.call, _yield_latency(call, event), _duck_latency(call, event), _cut_latency(call, event))
         for call in calls
         for event in call.of(EventType.INTERRUPT)
         if call.agent_had_more(event)
@@ -140,6 +145,17 @@ def _yield_latency(call: CallEvidence, event: TruthEvent) -> float:
     latency = stop - event.start
     natural = abs(latency - call.controls[event.item].left_s) <= NATURAL_END_S
     return MISS if natural and latency > YIELD_LIMIT_S else latency
+
+
+def _cut_latency(call: CallEvidence, event: TruthEvent) -> float:
+    following = [one.start for one in call.log.utterances if one.start > event.start]
+    before = [
+        span.end
+        for span in call.agent.spans
+        if following and event.start < span.end and span.start < min(following) - NEXT_SLACK_S
+    ]
+    latency = _yield_latency(call, event)
+    return min(latency, max(before) - event.start) if before else latency
 
 
 def _duck_latency(call: CallEvidence, event: TruthEvent) -> float:

@@ -59,7 +59,7 @@ class Renderer:
 
     def speech(self, text: str, *, voice: str = "", speed: float = 1.0, pitch: float = 1.0) -> Pcm:
         """``text`` as 8 kHz speech without silence around it. Raises ``VoiceFailed``."""
-        name = _full_name(voice) if voice else self.default_voice()
+        name = self.present(voice)
         key = (text, name, speed, pitch)
         if key not in self._spoken:
             pcm = self._say(name, text)
@@ -69,6 +69,13 @@ class Renderer:
                 pcm = stretched(pcm, pitch / speed)
             self._spoken[key] = trimmed(pcm)
         return self._spoken[key]
+
+    def present(self, voice: str) -> str:
+        """``voice`` if this host has it, else the default: a script must run on a host without flite."""
+        name = _full_name(voice) if voice else self.default_voice()
+        if name not in VOICES:
+            raise VoiceFailed(f"no caller voice {voice!r}; known: {', '.join(VOICES)}")
+        return name if _missing(name) is None else self.default_voice()
 
     def _say(self, name: str, text: str) -> Pcm:
         engine = self._engines.get(name) or self._engines.setdefault(name, _engine(name))
@@ -108,11 +115,15 @@ class Renderer:
         return Cue(step=step, item=f"{index}:{step.type}", clip=clip, text=text)
 
     def _sound(self, script: Script, step: Sound, rng: np.random.Generator) -> Pcm:
-        if step.type is EventType.NOISE:
+        if step.type is EventType.NOISE and not step.parts:
             return at_level(noise(step.kind, step.ms / 1000, rng), script.level_dbfs - step.snr_db)
         if step.type is EventType.TIC and not step.parts:
             return scaled(at_level(tic(step.kind, rng), script.level_dbfs), step.gain_db)
         pieces = [self._part(script, step, part) for part in step.parts]
+        if step.type is EventType.NOISE:  # a recorded noise: a stretch of it
+            whole = np.concatenate(pieces)
+            first = int(rng.integers(0, max(1, len(whole) - step.ms * 8)))
+            return at_level(whole[first : first + step.ms * 8], script.level_dbfs - step.snr_db)
         return scaled(np.concatenate(pieces), step.gain_db)
 
     def _part(self, script: Script, step: Sound, part: Part) -> Pcm:
@@ -128,7 +139,7 @@ class Renderer:
 
     def _another(self, voice: str) -> str:
         """Somebody else in the room has another voice."""
-        own = _full_name(voice) if voice else self.default_voice()
+        own = self.present(voice)
         return next((name for name in self.voices() if name != own), own)
 
 

@@ -85,18 +85,32 @@ def build_timeline(
 ) -> Timeline:
     """``agent``: (samples,) int16 on the caller's clock. ``entries``: the service's timeline; ``offset_s`` moves it."""
     spans = agent_spans(agent)
-    spoken, stops = segments(spans), merged(spans, STOP_SILENCE_S)
     known = [entry for entry in entries if isinstance(entry.get("data"), Mapping)]
+    lines = _lines(known, offset_s)
+    spoken, stops = segments(spans), _stops(spans, lines)
     return Timeline(
         call=call,
         length_s=max(len(agent), caller_samples) / RATE_HZ,
         caller=tuple(_mark(event, spoken, stops) for event in events if event.sent),
         agent=tuple(spoken),
-        lines=_lines(known, offset_s),
+        lines=lines,
         floor=_floor(known, offset_s),
         turns=_turns(known, offset_s),
         others=_others(known, offset_s),
     )
+
+
+def _stops(spans: list[Span], lines: tuple[AgentLine, ...]) -> list[Span]:
+    """What the agent said in one go. A new utterance is a new go, however soon it follows a cut one."""
+    cuts = [line.end for line in lines if line.end is not None and line.why != "played"]
+    found: list[Span] = []
+    for span in merged(spans, STOP_SILENCE_S):
+        inside = [one for one in spans if span.start <= one.start < span.end]
+        ends = [max((one.end for one in inside if one.end <= cut + 0.1), default=0.0) for cut in cuts]
+        edges = sorted({end for end in ends if span.start < end < span.end})
+        starts = [span.start, *(min(one.start for one in inside if one.start >= edge) for edge in edges)]
+        found += [Span(start, end) for start, end in zip(starts, [*edges, span.end], strict=True)]
+    return found
 
 
 def _mark(event: TruthEvent, spoken: list[Span], stops: list[Span]) -> CallerMark:

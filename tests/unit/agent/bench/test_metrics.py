@@ -213,3 +213,16 @@ def test_pairing_needs_a_control() -> None:
     interrupt = event(EventType.INTERRUPT, 3.0, 4.5)
     assert yields([call(spoken((1.0, 7.0)), interrupt, controls={})]) == []
     assert len(yields([call(spoken((1.0, 7.0)), interrupt, controls={interrupt.item: Control(left_s=2.0)})])) == 1
+
+
+def test_an_answer_right_after_giving_way_hides_the_yield_but_not_the_cut() -> None:
+    """The agent stops after 0.9 s and says something else 0.3 s later: no silence of half a second in between."""
+    said = [
+        LoggedUtterance(start=1.0, end=3.9, text="a", heard_words=1, reason="yielded", whole="a b"),
+        LoggedUtterance(start=4.2, end=7.0, text="c", heard_words=1, reason="played", whole="c"),
+    ]
+    interrupt = event(EventType.INTERRUPT, 3.0, 3.8)
+    log = ServiceLog(utterances=tuple(said))
+    (found,) = yields([call(spoken((1.0, 3.9), (4.2, 7.0)), interrupt, left=6.0, log=log)])
+    assert found.yield_s == pytest.approx(4.0, abs=MS)
+    assert found.cut_s == pytest.approx(0.9, abs=MS)
