@@ -272,7 +272,7 @@ class Session:
                 if self._dialogue is not None:
                     self._dialogue.key(event.digit)
             case MediaTimeout():
-                reason = EndReason.NO_MEDIA if event.silent_s > 20 else EndReason.MEDIA_TIMEOUT
+                reason = _silence_reason(event.silent_s, self.state)
                 self._log.info(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
                 self._end(LifeInput.MEDIA_LOST, reason)
             case MediaQuality():
@@ -581,6 +581,13 @@ async def _awaited(asking: Awaitable[Decision]) -> Decision:
 
 
 _REFUSALS: dict[str, tuple[int, str]] = {"reject": (603, "Decline"), "busy": (486, "Busy Here")}
+
+
+def _silence_reason(silent_s: float, state: CallState) -> EndReason:
+    """Who never acknowledged our answer never got it: that is the news, not that no media came."""
+    if state is CallState.RINGING:
+        return EndReason.NO_ACK
+    return EndReason.NO_MEDIA if silent_s > 20 else EndReason.MEDIA_TIMEOUT
 
 
 def _reason_of(event: LegEnded, state: CallState) -> EndReason:

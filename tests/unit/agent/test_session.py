@@ -329,6 +329,15 @@ async def test_media_timeout_ends_the_call_with_its_reason() -> None:
     assert rig.store.ended == [("client_error", "media_timeout")]
 
 
+async def test_silence_before_the_ack_is_told_as_the_missing_ack() -> None:
+    rig = Rig()
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.settle()
+    rig.leg.emit(MediaTimeout(leg_id=CALL, silent_s=30.0))
+    await asyncio.wait_for(task, 5)
+    assert rig.store.ended == [("client_error", "no_ack")]
+
+
 async def test_call_moves_to_the_spare_when_its_worker_dies_and_says_the_rest() -> None:
     rig = Rig()
     async with running(rig):
