@@ -1,0 +1,75 @@
+"""What happens before the answer: the customer's server takes its time, and the caller has other plans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from agent.app import Service, new_secret, start_service
+from tests.peers.programs import require
+from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, events
+from tests.peers.sip_service import run_sipp
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+DECISION_S = 2.5
+
+
+@asynccontextmanager
+async def slow_customer() -> AsyncIterator[str]:
+    """Answers ``call.incoming`` after ``DECISION_S``; its address."""
+
+    async def decide(_request: web.Request) -> web.Response:
+        await asyncio.sleep(DECISION_S)
+        return web.json_response({"action": "accept"})
+
+    app = web.Application()
+    app.add_routes([web.post("/", decide)])
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def ringing_service() -> AsyncIterator[Service]:
+    async with slow_customer() as url:
+        settings = {
+            "agent.decision_url": url,
+            "agent.decision_budget_s": 4.0,
+            "webhooks.secret": new_secret(),
+            "webhooks.allow_http": True,
+            "webhooks.allow_networks": ["127.0.0.0/8"],
+        }
+        async with start_service({**MARKER_AGENT, **settings}) as service:
+            yield service
+
+
+async def test_cancel_and_repeated_invites_while_it_rings(tmp_path: Path) -> None:
+    program = require("sipp")
+    async with ringing_service() as service:
+        assert await run_sipp(program, "cancel", service.sip_port, tmp_path) == ""
+        (call,) = await all_ended(service, 1)
+        assert (call["result"], call["reason"]) == ("success", "cancelled")
+        assert [event["name"] for event in await events(service, call["call_id"])] == ["call.ended"]
+        options = ("-m", "1", "-default_behaviors", "none")
+        assert await run_sipp(program, "retransmission", service.sip_port, tmp_path, *options) == ""
+        found = await all_ended(service, 2)
+        assert found[0]["reason"] == "cancelled"
+        assert_clean_log(service)
+
+
+async def test_slow_decision_is_waited_for(tmp_path: Path) -> None:
+    program = require("sipp")
+    async with ringing_service() as service:
+        assert await run_sipp(program, "basic", service.sip_port, tmp_path) == ""
+        (call,) = await all_ended(service, 1)
+        assert call["reason"] == "caller_hangup"
