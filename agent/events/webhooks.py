@@ -53,6 +53,8 @@ class _Lane:
     breaker: Breaker = field(default_factory=Breaker)
     in_flight: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    quiet: asyncio.Event = field(default_factory=asyncio.Event)
+    """Nothing was due at the last look, and nothing is in flight."""
     is_disabled: bool = False
 
 
@@ -94,6 +96,20 @@ class WebhookDeliverer:
         for lane in self._lanes:
             lane.wake.set()
 
+    async def flush(self, *, timeout_s: float) -> bool:
+        """Wait until everything that is due has been tried, before the process ends. ``False``: not in time."""
+        lanes = [lane for lane in self._lanes if not lane.is_disabled and not lane.breaker.is_open]
+        for lane in lanes:
+            lane.quiet.clear()
+            lane.wake.set()
+        try:
+            async with asyncio.timeout(timeout_s):
+                for lane in lanes:
+                    await lane.quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def run(self) -> None:
         """Deliver until cancelled. Attempts in flight are then given up; their claims run out and they come again."""
         await self._outbox_endpoints()
@@ -118,6 +134,8 @@ class WebhookDeliverer:
                     lane.in_flight += 1
                     group.create_task(self._deliver(lane, delivery))
                 if not claimed:
+                    if not lane.in_flight:
+                        lane.quiet.set()
                     await _sleep_until(lane.wake, self._poll_s)
 
     async def _claim(self, lane: _Lane, room: int) -> list[Delivery]:

@@ -8,7 +8,7 @@ that a crash between leaves a hint too many and never one too few.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from agent.errors import StoreUnavailable
@@ -94,8 +94,25 @@ class RedisStore(WritingStore):
         answers = await self._client.run([("ZADD", self._key("live"), "XX", *hints), *steps])
         return [call_id for (call_id, _), answer in zip(calls, answers[1:], strict=True) if answer == "lost"]
 
-    async def reap(self, *, now: float, grace_s: float, event_name: str, skip_owners: Sequence[str] = ()) -> list[str]:
+    async def expired(self, *, now: float, skip_owners: Sequence[str] = ()) -> list[str]:
+        (candidates,) = await self._client.run([("ZRANGEBYSCORE", self._key("live"), "-inf", now)])
+        if not candidates:
+            return []
+        steps = [self._step(call_id, "expired", len(skip_owners), *skip_owners) for call_id in candidates]
+        answers = await self._client.run(steps)
+        return [call_id for call_id, answer in zip(candidates, answers, strict=True) if answer == "yes"]
+
+    async def reap(
+        self,
+        *,
+        now: float,
+        grace_s: float,
+        event_name: str,
+        skip_owners: Sequence[str] = (),
+        only: Collection[str] | None = None,
+    ) -> list[str]:
         (candidates,) = await self._client.run([("ZRANGEBYSCORE", self._key("live"), "-inf", now - grace_s)])
+        candidates = [call_id for call_id in candidates if only is None or call_id in only]
         return await self._reap(candidates, "", grace_s, event_name, skip_owners, now=now)
 
     async def reap_owner(self, owner: str, *, now: float, event_name: str, keep: Sequence[str] = ()) -> list[str]:

@@ -157,6 +157,13 @@ if op == 'renew' then
   return 'ours'
 end
 
+if op == 'expired' then
+  local r = redis.call('HMGET', rec, 'owner', 'state', 'lease_until')
+  if not r[1] or r[2] == 'ended' then return 'no' end
+  for _ = 1, tonumber(arg()) do if arg() == r[1] then return 'no' end end
+  return tonumber(r[3]) < server_ms() and 'yes' or 'no'
+end
+
 if op == 'reap' then
   local owner, grace_ms, now = arg(), tonumber(arg()), arg()
   local skip = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -52,6 +52,7 @@ from agent.store.writes import (
 from telephony.clock import Clock
 
 T = TypeVar("T")
+SUSPECT_S = 20.0
 _DONE = Outcome(status=Status.DONE, fence=1)
 
 
@@ -61,6 +62,22 @@ class Backing(Store, Outbox, Protocol):
     async def apply(self, writes: Sequence[Write]) -> list[Outcome]: ...
 
     async def ping(self) -> None: ...
+
+    async def expired(self, *, now: float, skip_owners: Sequence[str] = ()) -> list[str]:
+        """Live calls whose lease is over."""
+        ...
+
+    async def reap(
+        self,
+        *,
+        now: float,
+        grace_s: float,
+        event_name: str,
+        skip_owners: Sequence[str] = (),
+        only: Collection[str] | None = None,
+    ) -> list[str]:
+        """As in ``Store``; ``only`` these."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +131,7 @@ class ResilientStore:
         self._limits = limits or Limits()
         self._known = KnownCalls()
         self._lost: set[str] = set()
+        self._suspects: dict[str, float] = {}
         self._queue: deque[_Queued] = deque()
         self._wake = asyncio.Event()
         self._gone = asyncio.Event()
@@ -242,11 +260,24 @@ class ResilientStore:
         return [call_id for call_id, _ in calls if call_id in self._lost]
 
     async def reap(self, *, now: float, grace_s: float, event_name: str, skip_owners: Sequence[str] = ()) -> list[str]:
-        """Never our own calls. After an outage nothing for ``grace_s``: others have to renew their leases first."""
-        if self._away or self._clock.now() < self._no_reap_before + grace_s:
+        """Never our own calls, and only those whose lease was over in an earlier sweep ``SUSPECT_S`` ago as well.
+
+        A jump of the server's clock ends every lease at once; owners that live renew theirs before the second look.
+        After an outage nothing is reaped for ``grace_s``: others have to renew their leases first.
+        """
+        at = self._clock.now()
+        if self._away or at < self._no_reap_before + grace_s:
+            self._suspects.clear()
             return []
         skip = (*skip_owners, self._owner)
-        return await self._ask(self._backing.reap(now=now, grace_s=grace_s, event_name=event_name, skip_owners=skip))
+        found = await self._ask(self._backing.expired(now=now, skip_owners=skip))
+        self._suspects = {call_id: self._suspects.get(call_id, at) for call_id in found}
+        ripe = {call_id for call_id, since in self._suspects.items() if at - since >= SUSPECT_S}
+        if not ripe:
+            return []
+        return await self._ask(
+            self._backing.reap(now=now, grace_s=grace_s, event_name=event_name, skip_owners=skip, only=ripe)
+        )
 
     async def reap_owner(self, owner: str, *, now: float, event_name: str, keep: Sequence[str] = ()) -> list[str]:
         keep = [*keep, *(known.record.call_id for known in self._known.live())]

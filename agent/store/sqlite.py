@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,11 +72,23 @@ class SqliteStore(WritingStore):
             return []
         return await self._write(lambda db: sqlite_calls.renew(db, owner, calls, lease_s=lease_s, now=now))
 
-    async def reap(self, *, now: float, grace_s: float, event_name: str, skip_owners: Sequence[str] = ()) -> list[str]:
+    async def expired(self, *, now: float, skip_owners: Sequence[str] = ()) -> list[str]:
+        return await self._read(partial(sqlite_calls.expired, before=now, skip_owners=skip_owners))
+
+    async def reap(
+        self,
+        *,
+        now: float,
+        grace_s: float,
+        event_name: str,
+        skip_owners: Sequence[str] = (),
+        only: Collection[str] | None = None,
+    ) -> list[str]:
         endpoints = self._endpoints
 
         def job(db: sqlite3.Connection) -> list[str]:
             found = sqlite_calls.expired(db, before=now - grace_s, skip_owners=skip_owners)
+            found = [call_id for call_id in found if only is None or call_id in only]
             return sqlite_calls.end_as_lost(db, found, event_name, endpoints, now=now)
 
         return await self._write(job)

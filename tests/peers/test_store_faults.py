@@ -216,5 +216,5 @@ async def _beat(gaps: list[float]) -> None:
 
 async def _until_back(store: Any) -> None:
     async with asyncio.timeout(10):
-        while store.is_away:  # noqa: ASYNC110 (the store tells nobody)
+        while store.is_away:
             await asyncio.sleep(0.01)

@@ -263,3 +263,31 @@ def test_an_outcome_that_could_not_be_recorded_is_delivered_again() -> None:
     assert posts.order("a") == [("c0", 1), ("c0", 1)]
     assert 30 <= posts.at("a")[1] < 31
     assert model.pending == {}
+
+
+def test_flush_waits_for_what_is_due_and_not_for_a_silent_endpoint() -> None:
+    async def main() -> None:
+        model, posts = ModelStore(), Posts({"a": answers(200, took_s=0.5), "slow": silent})
+        deliverer = WebhookDeliverer(
+            model,  # type: ignore[arg-type]
+            [WebhookEndpoint(name=name, url=f"https://{name}", secret=OLD) for name in posts.behaviours],
+            http=posts,
+            worker="w",
+            wall=wall,
+            clock=LoopClock(),
+            rng=Random(1),
+            log=NoLog(),
+        )
+        task = asyncio.ensure_future(deliverer.run())
+        await asyncio.sleep(1)
+        await model.create_call(record("c1"), [event(), event()], lease_s=9, now=wall())
+        began = LoopClock().now()
+        assert not await deliverer.flush(timeout_s=3.0)
+        assert LoopClock().now() - began == 3.0
+        assert len(posts.order("a")) == 2
+        await asyncio.sleep(100)  # the silent one's breaker is open now, or its retry is far away
+        assert await deliverer.flush(timeout_s=15.0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    run(main())

@@ -193,6 +193,16 @@ class LeaseContract:
         await store.create_call(record("c2", owner="gw2"), [], lease_s=-60, now=NOW)
         assert await store.reap(now=NOW, grace_s=1, event_name="call.ended", skip_owners=["gw1"]) == ["c2"]
 
+    async def test_calls_whose_lease_is_over_are_told_before_they_are_reaped(self, store: Any) -> None:
+        await store.create_call(record("c1"), [], lease_s=-60, now=NOW)
+        await store.create_call(record("c2", owner="gw2"), [], lease_s=-60, now=NOW)
+        await store.create_call(record("c3"), [], lease_s=60, now=NOW)
+        await store.create_call(record("c4"), [], lease_s=-60, now=NOW)
+        assert sorted(await store.expired(now=NOW)) == ["c1", "c2", "c4"]
+        assert await store.expired(now=NOW, skip_owners=["gw1", "x"]) == ["c2"]
+        assert await store.reap(now=NOW, grace_s=20, event_name="call.ended", only={"c4", "c3"}) == ["c4"]
+        assert sorted(await store.expired(now=NOW)) == ["c1", "c2"]
+
     async def test_a_restarted_owner_ends_its_former_calls(self, store: Any) -> None:
         await store.create_call(record("c1"), [], lease_s=60, now=NOW)
         await store.create_call(record("c2", owner="gw2"), [], lease_s=60, now=NOW)

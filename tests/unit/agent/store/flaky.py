@@ -13,7 +13,7 @@ from agent.store.interface import CallRecord
 from agent.store.resilient import Limits, ResilientStore
 from agent.store.sqlite import SqliteStore
 from agent.store.writes import Outcome, Write
-from telephony.clock import MonotonicClock
+from telephony.clock import Clock, MonotonicClock
 from tests.unit.agent.store.contract import NOW
 
 QUICK = Limits(batch=5, answer_s=0.05, retry_min_s=0.001, retry_max_s=0.002)
@@ -84,14 +84,26 @@ class FlakyStore(SqliteStore):
             await asyncio.sleep(0.001)
 
 
-def resilient(backing: Any, folder: Path, *, limits: Limits = QUICK, owner: str = "gw1") -> ResilientStore:
+class SetClock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.at = 1000.0
+
+    def now(self) -> float:
+        return self.at
+
+
+def resilient(
+    backing: Any, folder: Path, *, limits: Limits = QUICK, owner: str = "gw1", clock: Clock | None = None
+) -> ResilientStore:
     return ResilientStore(
         backing,
         journal=folder / "spill.jsonl",
         owner=owner,
         endpoints={"all": ["*"]},
         wall=lambda: NOW,
-        clock=MonotonicClock(),
+        clock=clock or MonotonicClock(),
         log=NoLog(),
         may_start_away=True,
         rng=random.Random(1),

@@ -17,7 +17,7 @@ from agent.store.open import backing_store, open_store
 from agent.store.resilient import Limits, ResilientStore
 from telephony.clock import MonotonicClock
 from tests.unit.agent.store.contract import NOW, CallContract, OutboxContract, end, event, names, record
-from tests.unit.agent.store.flaky import QUICK, FlakyStore, NoLog, killed, resilient, until_back
+from tests.unit.agent.store.flaky import QUICK, FlakyStore, NoLog, SetClock, killed, resilient, until_back
 
 
 @pytest.fixture
@@ -191,16 +191,39 @@ async def test_our_own_calls_are_never_reaped_by_us(store: ResilientStore) -> No
     assert await store.reap_owner("gw1", now=NOW, event_name="call.ended") == []
 
 
-async def test_after_an_outage_others_get_their_grace(store: ResilientStore, backing: FlakyStore) -> None:
+async def test_a_dead_gateways_calls_are_reaped_at_the_second_look(backing: FlakyStore, tmp_path: Path) -> None:
+    clock = SetClock()
+    store = resilient(backing, tmp_path, clock=clock)
+    await store.open()
+    clock.at += 100
+    await backing.create_call(record("dead", owner="gw2"), [], lease_s=-60, now=NOW)
+    await backing.create_call(record("alive", owner="gw3"), [], lease_s=-60, now=NOW)
+    sweep = {"now": NOW, "grace_s": 20.0, "event_name": "call.ended"}
+    assert await store.reap(**sweep) == []
+    clock.at += 19
+    assert await store.reap(**sweep) == []
+    await backing.renew_leases("gw3", [("alive", 1)], lease_s=10, now=NOW)  # a clock had jumped; its owner lives
+    clock.at += 1
+    assert await store.reap(**sweep) == ["dead"]
+    assert await store.reap(**sweep) == []
+    await store.close()
+
+
+async def test_after_an_outage_others_get_their_grace(backing: FlakyStore, tmp_path: Path) -> None:
+    clock = SetClock()
+    store = resilient(backing, tmp_path, clock=clock)
+    await store.open()
     await backing.create_call(record("theirs", owner="gw2"), [], lease_s=-60, now=NOW)
     backing.mode = "refuse"
     await store.create_call(record("c1"), [], lease_s=10, now=NOW)
-    assert await store.reap(now=NOW, grace_s=20, event_name="call.ended") == []
+    sweep = {"now": NOW, "grace_s": 20.0, "event_name": "call.ended"}
+    assert await store.reap(**sweep) == []
     backing.mode = "ok"
     await until_back(store)
-    assert await store.reap(now=NOW, grace_s=20, event_name="call.ended") == []
-    store._no_reap_before -= 20
-    assert await store.reap(now=NOW, grace_s=20, event_name="call.ended") == ["theirs"]
+    for wait_s, reaped in [(0, []), (19, []), (1, []), (20, ["theirs"])]:
+        clock.at += wait_s
+        assert await store.reap(**sweep) == reaped
+    await store.close()
 
 
 async def test_a_journal_that_cannot_be_written_leaves_writes_in_memory(
