@@ -51,6 +51,8 @@ RING_AFTER_S = 0.05
 FILLER_AFTER_S = 0.7
 PLAY_OUT_S = 10.0
 TRANSFER_S = 30.0
+LAST_WORDS_S = 1.0
+"""How long a call that we ended waits for its last media figures."""
 RESEAT_S = 10.0
 """How long a call whose worker died waits for another seat."""
 MOST_SEAT_LOSSES = 2
@@ -354,6 +356,8 @@ class Session:
                 await self._leg.hangup(self._reason.value)
         if self._seat is not None:
             await self._seat.close()
+        if was_answered:
+            await self._last_words()
         talked_s = self._clock.now() - self._answered_at if self._answered_at is not None else 0.0
         result = RESULT_OF[self._reason]
         data = {"duration_s": round(talked_s, 2), **self._tally.summary()}
@@ -367,6 +371,14 @@ class Session:
         await self._scribe.finish(result=result.value, reason=self._reason.value, data=data, event=event)
         self._measures.ended(result.value, self._reason.value, talked_s)
         self._log.info(LogEvent.CALL_ENDED, result=result.value, reason=self._reason.value, **data)
+
+    async def _last_words(self) -> None:
+        """What the edge counted comes when it has closed the leg: after our hang-up, when nobody reads any more."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                async for event in self._leg.events():
+                    if isinstance(event, MediaQuality):
+                        self._quality(event)
 
     # --- seat ---
 

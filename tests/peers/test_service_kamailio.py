@@ -32,4 +32,5 @@ async def test_our_bye_goes_back_through_the_proxy(tmp_path: Path) -> None:
         assert await run_sipp(sipp, "bye_from_us", port, tmp_path) == ""
         (call,) = await all_ended(service, 1)
         assert call["reason"] == "max_duration"
+        assert call["data"]["media"]["sent"] > 50
         assert_clean_log(service)

@@ -15,7 +15,7 @@ from agent.pool.messages import BeginUtterance, SeatEvent, SeatMessage, Utteranc
 from agent.ports import Decision
 from agent.store.interface import CallRecord, Event, TimelineEntry
 from agent.voice.protocol import SpeechChunk, VoiceInfo, WordSpan
-from telephony.events import Direction, LegEnded, LegEvent, LegInfo
+from telephony.events import Direction, LegEnded, LegEvent, LegInfo, MediaQuality
 from telephony.plane import SeatAddress
 
 CALL = "call-1"
@@ -174,6 +174,23 @@ class FakeBrain:
         return []
 
 
+def quality(*, sent: int, received: int) -> MediaQuality:
+    """Counters of a quiet line."""
+    return MediaQuality(
+        leg_id=CALL,
+        sent=sent,
+        received=received,
+        lost=0,
+        late=0,
+        duplicate=0,
+        concealed=0,
+        jitter_ms=0.5,
+        delay_ms=40.0,
+        rtt_ms=None,
+        foreign=0,
+    )
+
+
 class FakeLeg:
     """A leg whose far end the test plays."""
 
@@ -188,10 +205,14 @@ class FakeLeg:
         )
         self.queue: asyncio.Queue[LegEvent | None] = asyncio.Queue()
         self.did: list[tuple[Any, ...]] = []
+        self.quality: MediaQuality | None = None
+        """Told when we hang up."""
+        self.ended = False
 
     def emit(self, event: LegEvent) -> None:
         self.queue.put_nowait(event)
         if isinstance(event, LegEnded):
+            self.ended = True
             self.queue.put_nowait(None)
 
     async def ring(self) -> None:
@@ -208,6 +229,11 @@ class FakeLeg:
 
     async def hangup(self, reason: str) -> None:
         self.did.append(("hangup", reason))
+        if self.ended:
+            return
+        if self.quality is not None:
+            self.emit(self.quality)
+        self.emit(LegEnded(leg_id=CALL, by="us", status=200, reason=reason))
 
     async def transfer(self, target: str) -> None:
         self.did.append(("transfer", target))
@@ -216,6 +242,8 @@ class FakeLeg:
         self.did.append(("dtmf", digits))
 
     async def events(self) -> AsyncIterator[LegEvent]:
+        if self.ended and self.queue.empty():
+            return
         while (event := await self.queue.get()) is not None:
             yield event
 

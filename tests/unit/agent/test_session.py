@@ -291,6 +291,20 @@ async def test_hangup_waits_until_the_goodbye_was_heard() -> None:
     assert rig.store.ended == [("success", "agent_hangup")]
 
 
+async def test_call_that_we_end_has_its_last_media_figures() -> None:
+    rig = Rig({"bye": [Say(text="good bye"), Hangup(reason="done")]})
+    rig.leg.quality = fakes.quality(sent=250, received=240)
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.answered()
+    rig.seat.play_all()
+    await rig.settle()
+    await rig.turn("bye")
+    rig.seat.emit(fakes.played(max(rig.seat.texts()), "good bye"))
+    await asyncio.wait_for(task, 5)
+    (ended,) = [event for event in rig.store.events if event.name == "call.ended"]
+    assert (ended.data["media"]["sent"], ended.data["media"]["received"]) == (250, 240)
+
+
 async def test_failed_transfer_goes_back_to_the_brain() -> None:
     rig = Rig({"person": [Transfer(target="sip:person@example.org")]}, opening=[])
     async with running(rig):
