@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.store.writes import Write, to_line
+
 
 class Journal:
     """Append-only until it is cleared. Raises ``OSError`` (disk full, no folder, in use by another process)."""
@@ -35,6 +37,9 @@ class Journal:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def append_writes(self, writes: Sequence[Write]) -> None:
+        self.append([to_line(write) for write in writes])
 
     def append(self, lines: Sequence[str]) -> None:
         """Write the lines and sync them. When the disk is full, nothing of them stays."""

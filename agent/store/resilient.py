@@ -15,6 +15,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -47,12 +48,15 @@ from agent.store.writes import (
     checked_changes,
     cleaned_record,
     from_line,
-    to_line,
 )
 from telephony.clock import Clock
 
 T = TypeVar("T")
 SUSPECT_S = 20.0
+SPILL_BATCH = 500
+"""Writes that go to the journal with one sync."""
+JOURNAL_RETRY_S = 0.5
+"""Pause after the journal could not be written."""
 _DONE = Outcome(status=Status.DONE, fence=1)
 
 
@@ -133,6 +137,8 @@ class ResilientStore:
         self._lost: set[str] = set()
         self._suspects: dict[str, float] = {}
         self._queue: deque[_Queued] = deque()
+        self._unanswered: list[_Queued] = []
+        self._journal_again_at = 0.0
         self._wake = asyncio.Event()
         self._gone = asyncio.Event()
         self._idle = asyncio.Event()
@@ -348,6 +354,7 @@ class ResilientStore:
     def _enqueue(self, write: Write) -> _Queued:
         queued = _Queued(write, asyncio.get_running_loop().create_future())
         self._queue.append(queued)
+        self._unanswered.append(queued)
         self._idle.clear()
         self._wake.set()
         return queued
@@ -371,7 +378,7 @@ class ResilientStore:
                 self._idle.set()
 
     async def _send(self) -> None:
-        batch = [self._queue[n] for n in range(min(len(self._queue), self._limits.batch))]
+        batch = list(islice(self._queue, self._limits.batch))
         try:
             outcomes = await self._apply([queued.write for queued in batch])
         except (StoreUnavailable, TimeoutError) as error:
@@ -380,6 +387,7 @@ class ResilientStore:
         for queued, outcome in zip(batch, outcomes, strict=True):
             self._queue.popleft()
             _answer(queued, outcome)
+        self._unanswered = [queued for queued in self._unanswered if not queued.answer.done()]
         self._tell(batch)
 
     def _tell(self, batch: Sequence[_Queued]) -> None:
@@ -388,17 +396,18 @@ class ResilientStore:
 
     async def _spill(self) -> None:
         """Move the queue into the journal. If that fails, too, writes stay in memory; their callers go on."""
-        batch = list(self._queue)
-        if not batch:
-            return
-        try:
-            await asyncio.to_thread(self._journal.append, [to_line(queued.write) for queued in batch])
-        except OSError as error:
-            self._log.error(LogEvent.STORE_AWAY, error=f"journal: {error}", writes=len(self._queue))
-        else:
+        while self._queue and self._clock.now() >= self._journal_again_at:
+            batch = list(islice(self._queue, SPILL_BATCH))
+            try:
+                await asyncio.to_thread(self._journal.append_writes, [queued.write for queued in batch])
+            except OSError as error:
+                self._journal_again_at = self._clock.now() + JOURNAL_RETRY_S
+                self._log.error(LogEvent.STORE_AWAY, error=f"journal: {error}", writes=len(self._queue))
+                break
             for _ in batch:
                 self._queue.popleft()
-        for queued in batch:
+        unanswered, self._unanswered = self._unanswered, []
+        for queued in unanswered:
             _answer(queued, _DONE)
 
     async def _return(self) -> None:
