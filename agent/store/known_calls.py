@@ -24,6 +24,8 @@ class KnownCall:
     stored: bool = False
     """The store has it."""
     ended: bool = False
+    lost: bool = False
+    """Somebody else owns it now."""
 
 
 class KnownCalls:
@@ -40,13 +42,19 @@ class KnownCalls:
         return self._calls.get(call_id)
 
     def live(self) -> list[KnownCall]:
-        return [known for known in self._calls.values() if not known.ended]
+        return [known for known in self._calls.values() if not (known.ended or known.lost)]
 
     def add(self, record: CallRecord, events: tuple[Event, ...], *, lease_s: float, now: float) -> Create:
         """A new call and its first write."""
         record = replace(record, fence=1)
         self._calls[record.call_id] = KnownCall(record=record, lease_s=lease_s, seq=len(events))
         return Create(call_id=record.call_id, number=1, record=record, events=events, lease_s=lease_s, now=now)
+
+    def give_up(self, call_id: str) -> None:
+        """The call is not ours any more."""
+        if (known := self._calls.get(call_id)) is not None:
+            known.lost = True
+            self._remember_ended(call_id)
 
     def forget(self, call_id: str) -> None:
         self._calls.pop(call_id, None)

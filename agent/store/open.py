@@ -7,7 +7,8 @@ from pathlib import Path
 
 from agent.logging import Log
 from agent.store.errors import StoreRefused
-from agent.store.resilient import Backing, Limits, ResilientStore
+from agent.store.resilient import ResilientStore
+from agent.store.spool import Backing, Limits
 from telephony.clock import Clock
 
 

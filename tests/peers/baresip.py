@@ -53,10 +53,14 @@ def read_wav(path: Path) -> Pcm:
 class Baresip:
     """One running baresip. ``happened`` collects its events in order."""
 
-    def __init__(self, folder: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._folder, self._reader, self._writer = folder, reader, writer
+    def __init__(self, folder: Path, sip_port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._folder, self.sip_port, self._reader, self._writer = folder, sip_port, reader, writer
         self.happened: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
+
+    @property
+    def sip_uri(self) -> str:
+        return f"sip:baresip@127.0.0.1:{self.sip_port}"
 
     async def dial(self, uri: str) -> None:
         """Call, and wait until the call is up."""
@@ -103,14 +107,14 @@ class Baresip:
 async def baresip(folder: Path, microphone: Pcm, *, codec: str = "PCMU") -> AsyncIterator[Baresip]:
     """A baresip of its own in ``folder``; ended by its pid."""
     program = require("baresip")
-    control = _write_settings(folder, microphone, codec)
+    sip_port, control = _write_settings(folder, microphone, codec)
     log = (folder / "baresip.log").open("wb")
     process = await asyncio.create_subprocess_exec(
         program, "-f", str(folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
     )
     try:
         reader, writer = await _connected(control, process, folder)
-        phone = Baresip(folder, reader, writer)
+        phone = Baresip(folder, sip_port, reader, writer)
         listening = asyncio.ensure_future(phone.listen())
         try:
             yield phone
@@ -124,8 +128,8 @@ async def baresip(folder: Path, microphone: Pcm, *, codec: str = "PCMU") -> Asyn
         log.close()
 
 
-def _write_settings(folder: Path, microphone: Pcm, codec: str) -> int:
-    """Fill the templates; returns the control port."""
+def _write_settings(folder: Path, microphone: Pcm, codec: str) -> tuple[int, int]:
+    """Fill the templates; returns the SIP and the control port."""
     folder.mkdir(parents=True, exist_ok=True)
     padded = np.zeros(len(microphone) + int(LONGER_THAN_ANY_CALL_S * RATE_HZ), np.int16)
     padded[: len(microphone)] = microphone
@@ -138,7 +142,7 @@ def _write_settings(folder: Path, microphone: Pcm, codec: str) -> int:
     (folder / "config").write_text(config)
     (folder / "accounts").write_text((TEMPLATES / "accounts").read_text().replace("CODEC", codec))
     (folder / "contacts").write_text("")
-    return control
+    return sip, control
 
 
 async def _connected(

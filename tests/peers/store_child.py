@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.errors import Fenced
 from agent.store.open import backing_store, open_store
-from agent.store.resilient import Limits
+from agent.store.spool import Limits
 from telephony.clock import MonotonicClock
 from tests.unit.agent.store.contract import end, event, record
 from tests.unit.agent.store.flaky import NoLog

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from agent.app import start_service
-from agent.brain.chatter import GREETING
+from agent.brain.chatter import GREETING, SENTENCES
+from agent.simulator.render import Renderer
 from telephony.audio.marker import decode_marker
 from tests.peers.baresip import RATE_HZ, Pcm, baresip
 from tests.peers.service_kit import (
@@ -76,6 +77,63 @@ async def test_echo_comes_back_soon_and_undamaged(tmp_path: Path) -> None:
     lag, likeness = best_lag(said[after : after + 3 * RATE_HZ], heard[after:])
     assert likeness > 0.95
     assert lag / RATE_HZ < 0.3
+
+
+async def test_answer_to_a_spoken_turn_is_whole_and_soon(tmp_path: Path) -> None:
+    greeting = len(GREETING.split())
+    asked_at_s = greeting * WORD_S + 0.8
+    question = Renderer().speech("Could you tell me when my parcel arrives?")
+    microphone = np.concatenate((np.zeros(int(asked_at_s * RATE_HZ), np.int16), question))
+    async with start_service(MARKER_AGENT) as service:
+        async with baresip(tmp_path / "phone", microphone) as phone:
+            await phone.dial(service.sip_uri)
+            await asyncio.sleep(len(microphone) / RATE_HZ + 2.0 + max(len(text.split()) for text in SENTENCES) * WORD_S)
+            await phone.hang_up()
+            words = decode_marker(phone.heard())
+        (call,) = await all_ended(service, 1)
+    answer = words[greeting:]
+    assert [k for k, _, _ in words[:greeting]] == list(range(greeting))
+    assert [k for k, _, _ in answer] == list(range(len(answer)))
+    assert len(answer) in {len(text.split()) for text in SENTENCES}
+    assert answer[0][1] / RATE_HZ < len(microphone) / RATE_HZ + 1.5
+    assert call["data"]["turns"] == 1
+    assert call["data"]["response_p50_ms"] < 1500
+
+
+async def test_hold_of_a_telephone_is_silence_and_resume_is_not(tmp_path: Path) -> None:
+    """Counted in our packets: baresip's recorder does not survive its own hold."""
+    talk_s, hold_s = 2.0, 2.0
+    async with start_service({**MARKER_AGENT, "engine.model": "talker"}) as service:
+
+        async def is_in(state: str) -> bool:
+            return [call["state"] for call in await calls(service)] == [state]
+
+        async with baresip(tmp_path / "phone", SILENCE) as phone:
+            await phone.dial(service.sip_uri)
+            await asyncio.sleep(talk_s)
+            await phone.command("hold")
+            await until(lambda: is_in("held"), 3.0)
+            await asyncio.sleep(hold_s)
+            await phone.command("resume")
+            await until(lambda: is_in("active"), 3.0)
+            await asyncio.sleep(talk_s)
+            await phone.hang_up()
+        (call,) = await all_ended(service, 1)
+        assert call["data"]["duration_s"] > 2 * talk_s + hold_s
+        sent_s = call["data"]["media"]["sent"] * 0.02
+        assert sent_s == pytest.approx(call["data"]["duration_s"] - hold_s, abs=0.4)
+        assert_clean_log(service)
+
+
+async def test_telephone_is_told_when_the_agent_hangs_up(tmp_path: Path) -> None:
+    async with start_service({**MARKER_AGENT, "agent.max_duration_s": 1}) as service:
+        async with baresip(tmp_path / "phone", SILENCE) as phone:
+            await phone.dial(service.sip_uri)
+            await phone.wait_for("CALL_CLOSED")
+            heard = [k for k, _, _ in decode_marker(phone.heard())]
+        (call,) = await all_ended(service, 1)
+    assert call["reason"] == "max_duration"
+    assert heard == list(range(len(GREETING.split()))), "the greeting is not cut by the hang-up"
 
 
 async def test_keys_of_a_telephone_reach_the_brain(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from agent.errors import StoreUnavailable
 from agent.store.interface import CallRecord
-from agent.store.resilient import Limits, ResilientStore
+from agent.store.resilient import ResilientStore
+from agent.store.spool import Limits
 from agent.store.sqlite import SqliteStore
 from agent.store.writes import Outcome, Write
 from telephony.clock import Clock, MonotonicClock
@@ -119,7 +120,7 @@ async def until_back(store: ResilientStore) -> None:
 
 async def killed(store: ResilientStore) -> None:
     """End a store as ``kill -9`` does: nothing is flushed."""
-    assert store._task is not None
-    store._task.cancel()
-    await asyncio.wait([store._task])
-    store._journal.close()
+    assert store._spool._task is not None
+    store._spool._task.cancel()
+    await asyncio.wait([store._spool._task])
+    store._spool.journal.close()

@@ -14,7 +14,8 @@ from agent.store.errors import StoreRefused
 from agent.store.interface import CallState, TimelineEntry
 from agent.store.journal import Journal
 from agent.store.open import backing_store, open_store
-from agent.store.resilient import Limits, ResilientStore
+from agent.store.resilient import ResilientStore
+from agent.store.spool import Limits
 from telephony.clock import MonotonicClock
 from tests.unit.agent.store.contract import NOW, CallContract, OutboxContract, end, event, names, record
 from tests.unit.agent.store.flaky import QUICK, FlakyStore, NoLog, SetClock, killed, resilient, until_back
@@ -232,7 +233,7 @@ async def test_a_journal_that_cannot_be_written_leaves_writes_in_memory(
     def full(lines: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store._journal, "append", full)
+    monkeypatch.setattr(store._spool.journal, "append", full)
     await call_through_an_outage(store, backing, "refuse")
     assert store.backlog_writes > 0
     backing.mode = "ok"
