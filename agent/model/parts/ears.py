@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
+from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
 from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
@@ -35,6 +36,8 @@ UTTERANCE_GAP_MS = 2500
 FINAL_AHEAD_MS = 60
 """The final words are asked for that long before the turn may end; partial words serve until then."""
 SHORTEST_GAP_MS = 80
+LATE_MS = 320
+"""The floor has closed an overlap by then: a verdict would meet the next one."""
 STEADY_SAMPLES = RATE_HZ * 160 // 1000
 """Words of an overlap count when they have stood that long: one more hypothesis has confirmed them."""
 REOPEN_MS = 700
@@ -58,10 +61,16 @@ class _EarState(RowState):
         """Media time before which audio belongs to an utterance that is over."""
 
 
-def _silence(rows: int) -> StepInput:
-    quiet = np.zeros((rows, STEP_SAMPLES), np.int16)
-    yes, no = np.ones(rows, np.bool_), np.zeros(rows, np.bool_)
-    return StepInput(pcm=quiet, own=quiet, mask=yes, reset=no, lost=no, speaking=no)
+def silent_input(rows: int) -> StepInput:
+    """A step in which every row advances and nobody makes a sound."""
+
+    def flags() -> NDArray[np.bool_]:
+        return np.zeros(rows, np.bool_)
+
+    def quiet() -> NDArray[np.int16]:
+        return np.zeros((rows, STEP_SAMPLES), np.int16)
+
+    return StepInput(pcm=quiet(), own=quiet(), mask=~flags(), reset=flags(), lost=flags(), speaking=flags())
 
 
 def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "") -> Ears:
@@ -98,7 +107,9 @@ class Ears:
         self._rows = rows
         self._recogniser = recogniser
         self._vad = SpeechDetector(rows, session)
+        self._echo = EchoGuard(rows)
         self._own = _EarState(rows)
+        self._parts: tuple[RowState, ...] = (self._vad, self._echo, self._own)
         self._turns = [Turn() for _ in range(rows)]
         self._changed: set[int] = set()
         """Rows with words to tell."""
@@ -112,6 +123,8 @@ class Ears:
             rows=rows,
             bytes_per_row=32 * 1024,
         )
+        for row in range(rows):
+            self._refresh(row)
 
     @property
     def spec(self) -> ModelSpec:
@@ -121,13 +134,13 @@ class Ears:
         """Run steps on a throw-away instance of the same session: arenas and code paths are warm afterwards."""
         probe = Ears(self._rows, NoRecogniser(), self._vad.silero.session)
         for _ in range(16):
-            probe.step(_silence(self._rows))
+            probe.step(silent_input(self._rows))
 
     def self_test(self) -> int:
         """Silence must score low and a voice-like tone complex must run through; rows that fit."""
         probe = Ears(min(self._rows, 2), NoRecogniser(), self._vad.silero.session)
         for _ in range(16):
-            out = probe.step(_silence(probe.spec.rows))
+            out = probe.step(silent_input(probe.spec.rows))
         if not bool((out.p_speech < 0.1).all() and out.valid.all()):
             raise ModelError("silero_vad.onnx: hears speech in silence")
         return self._rows
@@ -158,7 +171,8 @@ class Ears:
         pcm = inputs.pcm[rows]
         speaking = inputs.speaking[rows]
         self._own.position[rows] += STEP_SAMPLES
-        activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking)
+        echo_db = self._echo.step(pcm, inputs.own[rows], rows)
+        activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking, echo_db)
         self._open_turns(rows, activity, speaking)
         self._listen(rows, pcm, activity)
         out.words = self._collect(inputs.mask)
@@ -237,8 +251,8 @@ class Ears:
         )
 
     def _forget(self, rows: NDArray[np.intp]) -> None:
-        self._vad.reset(rows)
-        self._own.reset(rows)
+        for part in self._parts:
+            part.reset(rows)
         for row in rows.tolist():
             self._recogniser.cancel(row)
             self._turns[row] = Turn()
@@ -247,7 +261,7 @@ class Ears:
 
     def snapshot(self, row: int) -> bytes:
         """Everything but the recogniser's own state: words of an utterance in progress are kept as they stand."""
-        saved = {**self._vad.save(row), **self._own.save(row)}
+        saved = {name: value for part in self._parts for name, value in part.save(row).items()}
         saved["turn"] = np.frombuffer(json.dumps(self._turns[row].to_json()).encode(), np.uint8)
         return pack(VERSION, saved)
 
@@ -257,8 +271,8 @@ class Ears:
             raise ModelError("snapshot: column turn is missing")
         turn = Turn.from_json(json.loads(saved["turn"].tobytes()))
         self._forget(np.array([row]))
-        self._vad.load(row, saved)
-        self._own.load(row, saved)
+        for part in self._parts:
+            part.load(row, saved)
         self._own.listening[row] = False
         self._turns[row] = turn
         self._refresh(row)
@@ -287,7 +301,9 @@ class Ears:
         out.p_backchannel[rows[noise]] = 1.0
 
     def _words_hold(self, turn: Turn, row: int, silence_ms: int) -> bool:
-        """A word that the next hypothesis takes back must not cut our voice."""
+        """A word that the next hypothesis takes back must not cut our voice, nor one found when all is over."""
+        if silence_ms >= LATE_MS:
+            return False
         held = int(self._own.position[row]) - turn.changed_at
         return not turn.awaits_words or silence_ms >= SHORTEST_GAP_MS or held >= STEADY_SAMPLES
 

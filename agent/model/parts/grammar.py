@@ -36,7 +36,7 @@ YES_NO_WORDS = (
 
 TAKING_WORDS = (
     "stop [ it ] [ please ] | wait [ a ( moment | second | minute ) ] | no | no that's wrong | sorry | excuse me",
-    "hold on | hang on | ( one | just a ) ( moment | second ) | actually | what | i want | i said | hello",
+    "hold on | hang on | ( one | just a ) ( moment | second ) | actually | i want | i said | hello",
 )
 """Of the floor-taking words those that are not taken for a backchannel, nor the other way round."""
 

@@ -52,13 +52,15 @@ def judge(words: Sequence[str], expect: Expect, speech_ms: int) -> Verdict:
 
 
 def takes(words: Sequence[str], expect: Expect) -> bool:
-    """A floor-taking word or phrase, a digit where digits are expected, or an expected phrase."""
+    """A floor-taking word or phrase, a digit where digits are expected, or an expected phrase (two words of it)."""
     if search(compile_patterns(TAKING_PATTERNS), words).passed:
         return True
     if (expect.kind is ExpectKind.DIGITS or expect.digits) and any(word in DIGITS and word != "oh" for word in words):
         return True
     found = match(words, expect)
-    return found.state is State.COMPLETE and found.answer in (ExpectKind.PHRASES, ExpectKind.DATE)
+    if found.answer not in (ExpectKind.PHRASES, ExpectKind.DATE):
+        return False
+    return found.state is State.COMPLETE or (found.state is State.PREFIX and len(words) > 1)
 
 
 def only_backchannels(words: Sequence[str]) -> bool:

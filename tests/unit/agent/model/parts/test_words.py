@@ -1,0 +1,194 @@
+"""Patterns, digits, completeness, endpoint and overlap: all pure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.expectation import NOTHING_KNOWN, Expect, ExpectKind
+from agent.model.parts.completeness import State, match
+from agent.model.parts.endpoint import (
+    DIGITS_COMPLETE_MS,
+    DIGITS_MISSING_MS,
+    DIGITS_ONE_SHORT_MS,
+    HANGING_MS,
+    NO_MS,
+    NOT_HEARD_MS,
+    OUTSIDE_MS,
+    PHRASE_MS,
+    PREFIX_MS,
+    YES_MS,
+    needed_silence_ms,
+    needed_silence_without_words_ms,
+    p_end,
+)
+from agent.model.parts.grammar import digit_string, grammar, split_alternatives
+from agent.model.parts.numbers import read_digits
+from agent.model.parts.overlap import Verdict, judge
+from agent.model.parts.patterns import PatternError, compile_patterns, search
+from agent.model.parts.recogniser import Mode
+
+EIGHT = Expect(kind=ExpectKind.DIGITS, digits=8)
+YES_NO = Expect(kind=ExpectKind.YES_NO)
+PARCEL = Expect(
+    kind=ExpectKind.PHRASES,
+    phrases=("where is my ( parcel | package ) [ please ]", "[ i want to ] change the delivery day"),
+)
+
+
+def said(text: str, expect: Expect) -> State:
+    return match(tuple(text.split()), expect).state
+
+
+@pytest.mark.parametrize(
+    ("text", "complete", "unfinished"),
+    [
+        ("where is my parcel", True, True),
+        ("where is my parcel please", True, False),
+        ("where is my", False, True),
+        ("hello where is", False, True),
+        ("where is your parcel", False, False),
+        ("change the delivery day", True, False),
+    ],
+)
+def test_patterns_are_found_behind_other_words(text: str, complete: bool, unfinished: bool) -> None:
+    found = search(compile_patterns(PARCEL.phrases), text.split())
+    assert (found.complete, found.unfinished) == (complete, unfinished)
+
+
+@pytest.mark.parametrize("pattern", ["( a | b", "a )", "[ a", "( a ]", "(" * 30 + "a" + ")" * 30, "a " * 2000])
+def test_a_pattern_that_cannot_be_read_says_so(pattern: str) -> None:
+    with pytest.raises(PatternError, match="pattern"):
+        compile_patterns((pattern,))
+
+
+def test_an_unreadable_pattern_costs_only_itself() -> None:
+    expect = Expect(kind=ExpectKind.PHRASES, phrases=("( broken", "where is it"))
+    assert said("where is it", expect) is State.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ("one two three", ("123",)),
+        ("oh double seven", ("077",)),
+        ("it's twenty three forty", ("2340",)),
+        ("triple five nought", ("5550",)),
+        ("thirteen seven", ("137",)),
+        ("one two three no four", ("123", "4")),
+        ("no sorry one two", ("12",)),
+    ],
+)
+def test_digits_are_read_as_people_say_them(text: str, groups: tuple[str, ...]) -> None:
+    assert read_digits(text.split()).groups == groups
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("", State.SILENT),
+        ("one two three four five six seven", State.PREFIX),
+        ("one two three four five six seven eight", State.COMPLETE),
+        ("one two three four five six seven eight thank you", State.COMPLETE),
+        ("one two three double", State.PREFIX),
+        ("one two three no", State.PREFIX),
+        ("one two three four five six seven nine no eight", State.COMPLETE),
+        ("one two no one two three four five six seven eight", State.COMPLETE),
+        ("hello there", State.OUTSIDE),
+    ],
+)
+def test_eight_digits_are_complete_at_the_eighth(text: str, state: State) -> None:
+    assert said(text, EIGHT) is state
+
+
+@pytest.mark.parametrize(
+    ("text", "expect", "state"),
+    [
+        ("yes", YES_NO, State.COMPLETE),
+        ("um yeah", YES_NO, State.COMPLETE),
+        ("that's wrong", YES_NO, State.COMPLETE),
+        ("that's", YES_NO, State.PREFIX),
+        ("purple", YES_NO, State.OUTSIDE),
+        ("yes", Expect(kind=ExpectKind.DIGITS, digits=4, also_yes_no=True), State.COMPLETE),
+        ("no one two", Expect(kind=ExpectKind.DIGITS, digits=4, also_yes_no=True), State.PREFIX),
+        ("on friday", Expect(kind=ExpectKind.DATE), State.COMPLETE),
+        ("on", Expect(kind=ExpectKind.DATE), State.PREFIX),
+        ("the fifth of may", Expect(kind=ExpectKind.DATE), State.COMPLETE),
+        ("the day after tomorrow", Expect(kind=ExpectKind.DATE), State.COMPLETE),
+        ("anything at all", Expect(kind=ExpectKind.FREE), State.OUTSIDE),
+    ],
+)
+def test_answers_are_complete_when_nothing_must_follow(text: str, expect: Expect, state: State) -> None:
+    assert said(text, expect) is state
+
+
+@pytest.mark.parametrize(
+    ("text", "expect", "needed_ms"),
+    [
+        ("one two three four five six seven eight", EIGHT, DIGITS_COMPLETE_MS),
+        ("one two three four five six seven", EIGHT, DIGITS_ONE_SHORT_MS),
+        ("one two three four", EIGHT, DIGITS_MISSING_MS),
+        ("yes", YES_NO, YES_MS),
+        ("no", YES_NO, NO_MS),
+        ("change the delivery day", PARCEL, PHRASE_MS),
+        ("where is my", PARCEL, PREFIX_MS),
+        ("i would like to", Expect(kind=ExpectKind.FREE), HANGING_MS),
+        ("it never came", Expect(kind=ExpectKind.FREE), OUTSIDE_MS),
+        ("", NOTHING_KNOWN, NOT_HEARD_MS),
+    ],
+)
+def test_silence_needed_follows_what_was_said(text: str, expect: Expect, needed_ms: int) -> None:
+    assert needed_silence_ms(match(tuple(text.split()), expect), expect) == needed_ms
+
+
+def test_without_words_too_few_syllables_wait() -> None:
+    assert needed_silence_without_words_ms(EIGHT, 4) > needed_silence_without_words_ms(EIGHT, 9)
+
+
+def test_the_end_score_crosses_half_exactly_at_the_silence_needed() -> None:
+    scores = p_end(np.array([239, 240, 241, 480, 9999]), np.full(5, 240))
+    assert (scores >= 0.5).tolist() == [False, True, True, True, True]
+    assert scores.max() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expect", "verdict"),
+    [
+        ("stop", NOTHING_KNOWN, Verdict.TAKES),
+        ("yeah hold on", NOTHING_KNOWN, Verdict.TAKES),
+        ("mhm", NOTHING_KNOWN, Verdict.BACKCHANNEL),
+        ("yeah okay right", NOTHING_KNOWN, Verdict.BACKCHANNEL),
+        ("i see", NOTHING_KNOWN, Verdict.BACKCHANNEL),
+        ("", NOTHING_KNOWN, Verdict.UNDECIDED),
+        ("five", EIGHT, Verdict.TAKES),
+        ("five", NOTHING_KNOWN, Verdict.UNDECIDED),
+        ("change the", PARCEL, Verdict.TAKES),
+        ("where is my parcel", PARCEL, Verdict.TAKES),
+        ("the television", NOTHING_KNOWN, Verdict.UNDECIDED),
+    ],
+)
+def test_words_decide_what_an_overlap_is(text: str, expect: Expect, verdict: Verdict) -> None:
+    assert judge(text.split(), expect, 400) is verdict
+
+
+def test_long_speech_is_more_than_a_backchannel() -> None:
+    assert judge(["yeah"], NOTHING_KNOWN, 3000) is Verdict.UNDECIDED
+
+
+def test_an_unknown_word_costs_its_own_alternative_only() -> None:
+    built = grammar(
+        Expect(kind=ExpectKind.PHRASES, phrases=("( track | zorble ) it | ( where | zorble )",)),
+        Mode.ANSWER,
+        lambda word: word != "zorble",
+    )
+    assert "zorble" not in built
+    assert "( where )" in built
+
+
+def test_alternatives_are_split_outside_brackets_only() -> None:
+    assert split_alternatives("( a | b ) c | ( d | e )") == ("( a | b ) c", "d", "e")
+
+
+def test_a_digit_grammar_holds_no_more_than_the_digits_wanted() -> None:
+    assert digit_string(3).count("seven") == 6  # nested three deep, twice: a correction begins anew
+    assert digit_string(None).endswith("+")
