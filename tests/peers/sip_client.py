@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 
@@ -24,11 +24,24 @@ class SipClient(asyncio.DatagramProtocol):
         assert self._transport is not None
         self._transport.sendto(datagram)
 
+    @property
+    def port(self) -> int:
+        assert self._transport is not None
+        return int(self._transport.get_extra_info("sockname")[1])
+
+    async def answers(self, for_s: float) -> list[bytes]:
+        """Everything that arrives in that time."""
+        found: list[bytes] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                while True:
+                    found.append(await self._received.get())
+        return found
+
     async def ping(self, within_s: float = 5.0) -> int:
         """Status of an OPTIONS; whatever else arrives before it is thrown away."""
-        assert self._transport is not None
         self._pings += 1
-        port = self._transport.get_extra_info("sockname")[1]
+        port = self.port
         self.send(
             (
                 f"OPTIONS sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;"
