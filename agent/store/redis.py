@@ -87,12 +87,13 @@ class RedisStore(WritingStore):
     ) -> list[str]:
         if not calls:
             return []
-        hints: list[object] = []
-        for call_id, _ in calls:
-            hints += [now + lease_s, call_id]
         steps = [self._step(call_id, "renew", owner, fence, int(lease_s * 1000)) for call_id, fence in calls]
-        answers = await self._client.run([("ZADD", self._key("live"), "XX", *hints), *steps])
-        return [call_id for (call_id, _), answer in zip(calls, answers[1:], strict=True) if answer == "lost"]
+        answers = list(zip(calls, await self._client.run(steps), strict=True))
+        # The hint moves after the lease, and only for what is ours: one too early costs a look, one too late a call.
+        hints = [part for (call_id, _), answer in answers if answer == "ours" for part in (now + lease_s, call_id)]
+        if hints:
+            await self._client.run([("ZADD", self._key("live"), "XX", *hints)])
+        return [call_id for (call_id, _), answer in answers if answer == "lost"]
 
     async def expired(self, *, now: float, skip_owners: Sequence[str] = ()) -> list[str]:
         (candidates,) = await self._client.run([("ZRANGEBYSCORE", self._key("live"), "-inf", now)])
@@ -293,7 +294,7 @@ class RedisStore(WritingStore):
         commands: list[Command] = []
         for write in writes:
             if isinstance(write, Create):
-                commands.append(("ZADD", self._key("live"), write.now + write.lease_s, write.call_id))
+                commands.append(("ZADD", self._key("live"), "NX", write.now + write.lease_s, write.call_id))
                 commands.append(("ZADD", self._key("calls"), "NX", write.record.created_at, write.call_id))
         return commands
 

@@ -38,6 +38,6 @@ def test_a_server_does_what_the_model_does(server: Server) -> None:
     run_state_machine_as_test(
         ServerMachine,
         settings=settings(
-            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )

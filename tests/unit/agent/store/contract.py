@@ -188,6 +188,17 @@ class LeaseContract:
         assert await store.renew_leases("gw1", [("c1", 1)], lease_s=60, now=NOW) == []
         assert await store.reap(now=NOW, grace_s=0, event_name="call.ended") == []
 
+    async def test_a_renewal_with_an_old_fence_does_not_keep_a_call(self, store: Any) -> None:
+        await store.create_call(record("c1"), [], lease_s=-60, now=NOW)
+        assert await store.renew_leases("gw1", [("c1", 2)], lease_s=1000, now=NOW) == ["c1"]
+        assert await store.reap(now=NOW, grace_s=20, event_name="call.ended") == ["c1"]
+
+    async def test_a_refused_create_does_not_keep_a_call(self, store: Any) -> None:
+        await store.create_call(record("c1"), [], lease_s=-60, now=NOW)
+        with pytest.raises(Fenced):
+            await store.create_call(record("c1", owner="gw2"), [], lease_s=1000, now=NOW)
+        assert await store.reap(now=NOW, grace_s=20, event_name="call.ended") == ["c1"]
+
     async def test_a_skipped_owner_is_not_reaped(self, store: Any) -> None:
         await store.create_call(record("c1", owner="gw1"), [], lease_s=-60, now=NOW)
         await store.create_call(record("c2", owner="gw2"), [], lease_s=-60, now=NOW)
