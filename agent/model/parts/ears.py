@@ -54,6 +54,7 @@ class _EarState(RowState):
         """Media time: samples since the reset."""
         self.open = self._column("turn_open", np.bool_)
         self.needed_ms = self._column("needed_ms", np.int64, NOT_HEARD_MS)
+        self.speech = self._column("in_speech", np.bool_)
         self.listening = self._column("listening", np.bool_)
         """The recogniser takes this row's audio."""
         self.preroll = self._column("preroll", np.int16, shape=(PREROLL_SAMPLES,))
@@ -174,6 +175,7 @@ class Ears:
         echo_db = self._echo.step(pcm, inputs.own[rows], rows)
         activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking, echo_db)
         self._open_turns(rows, activity, speaking)
+        self._close_stretches(rows, activity)
         self._listen(rows, pcm, activity)
         out.words = self._collect(inputs.mask)
         self._score(out, rows, activity, speaking)
@@ -188,6 +190,14 @@ class Ears:
                 turn.begin(overlap=bool(speaking[at]))
                 self._own.open[row] = True
             self._refresh(row)
+
+    def _close_stretches(self, rows: NDArray[np.intp], activity: Activity) -> None:
+        """Speech has stopped: the turn is that much longer."""
+        for at in np.flatnonzero(self._own.speech[rows] & ~activity.speech):
+            row = int(rows[at])
+            self._turns[row].spoken_ms += int(activity.speech_ms[at])
+            self._refresh(row)
+        self._own.speech[rows] = activity.speech
 
     def _is_over(self, turn: Turn, row: int) -> bool:
         """The end was called and either long ago or answered: what comes now is a new turn."""

@@ -19,7 +19,10 @@ DIGITS_OPEN_MS = 800
 """Digits of unknown number: gaps between groups are 0.3-0.7 s."""
 DIGITS_ONE_SHORT_MS = 900
 """One digit short is more often a digit not heard than a pause before the last one."""
-DIGITS_MISSING_MS = 1800
+DIGITS_TWO_SHORT_MS = 1400
+DIGITS_MISSING_MS = 2300
+"""Callers look the rest up: pauses of up to 2.5 s; the floor's backstop is there."""
+DIGITS_SHORT_MS = {1: DIGITS_ONE_SHORT_MS, 2: DIGITS_TWO_SHORT_MS}
 YES_MS = 250
 NO_MS = 380
 """A correction often follows a no."""
@@ -29,7 +32,9 @@ PHRASE_OPEN_MS = 340
 DATE_MS = 320
 DATE_OPEN_MS = 500
 """A weekday may be followed by its date."""
-PREFIX_MS = 1500
+PREFIX_MS = 2300
+YES_NO_PREFIX_MS = 700
+"""A lone "that's" is more often a yes misheard than a sentence begun."""
 OUTSIDE_MS = 650
 HANGING_MS = 1500
 NOT_HEARD_MS = 620
@@ -44,8 +49,10 @@ WITHOUT_WORDS_MS: dict[ExpectKind, int] = {
     ExpectKind.PHRASES: 560,
 }
 """No recogniser at all: patience by what is expected."""
-WITHOUT_WORDS_SHORT_MS = 1400
-"""No recogniser, and clearly too few syllables for the digits that were asked for."""
+WITHOUT_WORDS_SHORT_MS = 2300
+"""No recogniser, and the speech was clearly too short for the digits that were asked for."""
+SHORTEST_DIGIT_MS = 220
+"""Of fluent speech; synthetic callers take 270-300."""
 
 
 def needed_silence_ms(match: Match, expect: Expect) -> int:
@@ -56,8 +63,8 @@ def needed_silence_ms(match: Match, expect: Expect) -> int:
         return HANGING_MS if match.hanging else OUTSIDE_MS
     if match.state is State.PREFIX:
         if match.answer is ExpectKind.DIGITS and match.missing:
-            return DIGITS_ONE_SHORT_MS if match.missing == 1 else DIGITS_MISSING_MS
-        return PREFIX_MS
+            return DIGITS_SHORT_MS.get(match.missing, DIGITS_MISSING_MS)
+        return YES_NO_PREFIX_MS if match.answer is ExpectKind.YES_NO else PREFIX_MS
     return _complete_ms(match)
 
 
@@ -71,9 +78,9 @@ def _complete_ms(match: Match) -> int:
     return PHRASE_OPEN_MS if match.may_go_on else PHRASE_MS
 
 
-def needed_silence_without_words_ms(expect: Expect, syllables: int) -> int:
-    """Silence that ends a turn of which only its ``syllables`` are known."""
-    if expect.kind is ExpectKind.DIGITS and expect.digits and syllables < expect.digits:
+def needed_silence_without_words_ms(expect: Expect, spoken_ms: int) -> int:
+    """Silence that ends a turn of which only the length of its speech is known."""
+    if expect.kind is ExpectKind.DIGITS and expect.digits and spoken_ms < expect.digits * SHORTEST_DIGIT_MS:
         return WITHOUT_WORDS_SHORT_MS
     return WITHOUT_WORDS_MS[expect.kind]
 

@@ -24,6 +24,7 @@ GARBAGE_WEIGHT = 0.1
 GARBAGE_PREFIX = "zz"
 """Phones are words of the dictionary under this prefix ("zzaa")."""
 MOST_DIGITS = 20
+CORRECTION_WEIGHT = 0.01
 RARE_FORMS = frozenset({"o", "nought"})
 """Digit words that a loop is better without."""
 
@@ -121,7 +122,7 @@ def _closes_at_end(pattern: str) -> bool:
 def digit_string(count: int | None) -> str:
     """At most ``count`` digits, nested: knowing the length halves the errors, and partial strings stay possible.
 
-    A correction ("no", "sorry", "wait") begins the string anew.
+    A correction ("no", "sorry") begins the string anew; "wait" is left out: it is taken for "eight".
     """
     digit = "( " + " | ".join(word for word in DIGITS if word not in RARE_FORMS) + " )"
     if count is None or count > MOST_DIGITS:
@@ -129,4 +130,4 @@ def digit_string(count: int | None) -> str:
     nested = digit
     for _ in range(count - 1):
         nested = f"{digit} [ {nested} ]"
-    return f"[ {nested} ( no | sorry | no sorry | wait | i mean ) ] {nested}"
+    return f"( /1.0/ {nested} | /{CORRECTION_WEIGHT}/ ( {nested} ( no | sorry | no sorry ) {nested} ) )"

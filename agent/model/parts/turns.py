@@ -40,7 +40,8 @@ class Turn:
     changed_at: int = 0
     """Media position at which the words changed last."""
     verdict: Verdict = Verdict.UNDECIDED
-    syllables: int = 0
+    spoken_ms: int = 0
+    """Speech of the turn so far, pauses not counted."""
     heard_to: int = 0
     """Media position up to which the words were heard."""
     scores: list[float] = field(default_factory=list)
@@ -58,7 +59,7 @@ class Turn:
     def begin(self, *, overlap: bool) -> None:
         """A new turn: what was said before belongs to the last one."""
         self.earlier, self.current, self.scores = (), (), []
-        self.confidence, self.verdict, self.syllables = 0.0, Verdict.UNDECIDED, 0
+        self.confidence, self.verdict, self.spoken_ms = 0.0, Verdict.UNDECIDED, 0
         self.overlap, self.open = overlap, True
         self.ended_at, self.spoken_over_ms = None, 0
         self.said = ((), False)
@@ -88,7 +89,7 @@ class Turn:
     def needed_silence_ms(self, *, gives_words: bool) -> int:
         """Silence that ends this turn as it stands now."""
         if not gives_words:
-            return needed_silence_without_words_ms(self.expect, self.syllables)
+            return needed_silence_without_words_ms(self.expect, self.spoken_ms)
         return needed_silence_ms(match(self.words, self.expect), self.expect)
 
     def judge_overlap(self, speech_ms: int) -> None:
@@ -111,7 +112,7 @@ class Turn:
             "ended_at": self.ended_at,
             "spoken_over_ms": self.spoken_over_ms,
             "verdict": self.verdict.value,
-            "syllables": self.syllables,
+            "spoken_ms": self.spoken_ms,
             "heard_to": self.heard_to,
         }
 
@@ -127,6 +128,6 @@ class Turn:
             ended_at=data["ended_at"],
             spoken_over_ms=int(data["spoken_over_ms"]),
             verdict=Verdict(data["verdict"]),
-            syllables=int(data["syllables"]),
+            spoken_ms=int(data["spoken_ms"]),
             heard_to=int(data["heard_to"]),
         )

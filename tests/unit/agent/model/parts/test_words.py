@@ -141,8 +141,8 @@ def test_silence_needed_follows_what_was_said(text: str, expect: Expect, needed_
     assert needed_silence_ms(match(tuple(text.split()), expect), expect) == needed_ms
 
 
-def test_without_words_too_few_syllables_wait() -> None:
-    assert needed_silence_without_words_ms(EIGHT, 4) > needed_silence_without_words_ms(EIGHT, 9)
+def test_without_words_a_number_too_short_for_its_digits_waits() -> None:
+    assert needed_silence_without_words_ms(EIGHT, 1200) > needed_silence_without_words_ms(EIGHT, 2200)
 
 
 def test_the_end_score_crosses_half_exactly_at_the_silence_needed() -> None:
@@ -190,5 +190,5 @@ def test_alternatives_are_split_outside_brackets_only() -> None:
 
 
 def test_a_digit_grammar_holds_no_more_than_the_digits_wanted() -> None:
-    assert digit_string(3).count("seven") == 6  # nested three deep, twice: a correction begins anew
+    assert digit_string(3).count("seven") == 9  # nested three deep, and twice more for a correction
     assert digit_string(None).endswith("+")
