@@ -102,6 +102,7 @@ class _Tally:
     interruptions: int = 0
     latencies_ms: list[float] = field(default_factory=list)
     reseated: int = 0
+    transfers: int = 0
     late_news: int = 0
     quality: dict[str, Any] = field(default_factory=dict)
 
@@ -250,7 +251,7 @@ class Session:
             case LegEvent():
                 await self._on_leg(item)
             case SeatEvent():
-                if self._dialogue is not None and self.state is not CallState.HELD:
+                if self._dialogue is not None:
                     self._dialogue.on_seat_event(item)
             case ToolResult():
                 if self._dialogue is not None:
@@ -446,7 +447,11 @@ class Session:
                 self._dialogue.transfer_failed(403, "target not allowed")
             return
         self._move(LifeInput.TRANSFER_ASKED)
-        self._start(self._send_transfer(target))
+        if self.state is CallState.TRANSFERRING:
+            self._tally.transfers += 1
+            self._start(self._send_transfer(target, self._tally.transfers))
+        elif self.state is CallState.HELD and self._dialogue is not None:
+            self._dialogue.transfer_failed(491, "the call is on hold")
 
     def hang_up(self, reason: str) -> None:
         self.note("hangup", at=None, why=reason)
@@ -457,7 +462,7 @@ class Session:
             self._put(_Order(LifeInput.DRAINED, self._reason))
 
     def send_dtmf(self, digits: str) -> None:
-        self._start(self._leg.send_dtmf(digits))
+        self._start(self._send_dtmf(digits))
 
     def note(self, kind: str, *, at: int | None, **data: Any) -> None:
         at_ms = self._media_ms() if at is None else self._media_base_ms + at // 8
@@ -521,14 +526,20 @@ class Session:
         self.note("tool", at=None, name=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
         await self._inbox.put(result)
 
-    async def _send_transfer(self, target: str) -> None:
+    async def _send_dtmf(self, digits: str) -> None:
+        try:
+            await self._leg.send_dtmf(digits)
+        except TelephonyError as error:  # keys that did not go out are no reason to end a call
+            self.note("dtmf_failed", at=None, why=str(error))
+
+    async def _send_transfer(self, target: str, number: int) -> None:
         try:
             await self._leg.transfer(target)
         except TelephonyError as error:
             self._transfer_failed(500, str(error))
             return
         await asyncio.sleep(TRANSFER_S)
-        if self.state is CallState.TRANSFERRING:
+        if self._tally.transfers == number:  # not a later one
             self._transfer_failed(408, "no outcome")
 
     def _transfer_news(self, event: TransferNotified) -> None:

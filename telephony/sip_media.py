@@ -66,12 +66,16 @@ class SipMedia:
         return True
 
     async def route(self, leg: SipLeg, seat: SeatAddress) -> None:
-        """Another seat from now on; while the edge is away it is only kept for its return."""
+        """Another seat from now on; while the edge is away it is only kept for its return. Raises nothing."""
         leg.seat = seat
         async with leg.lane:
             if leg.media is None or leg.is_over or self.edge_is_lost:
                 return
-            await self._edge.route(leg.info.leg_id, seat)
+            try:
+                await self._edge.route(leg.info.leg_id, seat)
+            except TelephonyError as error:
+                if not self.edge_is_lost:  # it was lost under our question: it gets ``leg.seat`` when it is back
+                    self._on_failed(leg, "media_error", str(error))
 
     async def send_dtmf(self, leg: SipLeg, digits: str) -> None:
         await self._edge.send_dtmf(leg.info.leg_id, digits)

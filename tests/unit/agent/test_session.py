@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from agent.brain.protocol import Hangup, Say, SetExpect, Tool, Transfer
+from agent.brain.protocol import Hangup, Say, SendDtmf, SetExpect, Tool, Transfer
 from agent.config import AgentConfig, RecordingConfig
 from agent.errors import AdmissionRefused
 from agent.expectation import Expect, ExpectKind
@@ -31,6 +31,7 @@ from agent.ports import Decision
 from agent.scribe import Scribe
 from agent.session import Services, Session
 from telephony.clock import MonotonicClock
+from telephony.errors import MediaError
 from telephony.events import (
     DtmfReceived,
     LegAnswered,
@@ -332,6 +333,40 @@ async def test_hold_rests_the_row() -> None:
         rig.leg.emit(LegResumed(leg_id=CALL))
         await rig.settle()
         assert [message.held for message in rig.seat.of(SetHold)] == [True, False]
+
+
+async def test_sentence_that_ends_as_the_hold_begins_is_not_awaited_forever() -> None:
+    rig = Rig({"bye": [Say(text="good bye"), Hangup(reason="done")]}, opening=[])
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.answered()
+    await rig.turn("bye")
+    rig.leg.emit(LegHeld(leg_id=CALL))
+    await rig.settle()
+    rig.seat.emit(fakes.played(max(rig.seat.texts()), "good bye"))
+    await asyncio.wait_for(task, 5)
+    assert rig.store.ended == [("success", "agent_hangup")]
+
+
+async def test_transfer_of_a_held_call_is_told_as_failed() -> None:
+    rig = Rig({"person": [Transfer(target="sip:person@example.org")]}, opening=[])
+    async with running(rig):
+        rig.leg.emit(LegHeld(leg_id=CALL))
+        await rig.settle()
+        await rig.turn("person")
+        assert ("transfer", "sip:person@example.org") not in rig.leg.did
+        assert ("transfer_failed", 491) in rig.conversation.told
+
+
+async def test_keys_that_cannot_be_sent_do_not_end_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(digits: str) -> None:
+        raise MediaError("no such leg")
+
+    rig = Rig({"press": [SendDtmf(digits="12")]}, opening=[])
+    monkeypatch.setattr(rig.leg, "send_dtmf", refuse)
+    async with running(rig):
+        await rig.turn("press")
+        await rig.turn("press", 2)
+    assert rig.store.ended == [("success", "caller_hangup")]
 
 
 async def test_media_timeout_ends_the_call_with_its_reason() -> None:
