@@ -13,7 +13,7 @@ from aiohttp import web
 from agent.app import Service, new_secret, start_service
 from tests.peers.programs import require
 from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, events
-from tests.peers.sip_client import sip_client
+from tests.peers.sip_client import OFFER, sip_client, to_of
 from tests.peers.sip_service import run_sipp
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -76,32 +76,18 @@ async def test_slow_decision_is_waited_for(tmp_path: Path) -> None:
         assert call["reason"] == "caller_hangup"
 
 
-def request(method: str, cseq: int, port: int, *, to: str = "", body: str = "") -> bytes:
-    """One request of the call ``burst``; ``to`` is the whole To value of an answer."""
-    head = (
-        f"{method} sip:agent@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bK{method}{port}\r\n"
-        f"From: <sip:burst@127.0.0.1>;tag=b\r\nTo: {to or '<sip:agent@127.0.0.1>'}\r\nCall-ID: burst{port}\r\n"
-        f"CSeq: {cseq} {method}\r\nContact: <sip:burst@127.0.0.1:{port}>\r\n"
-    )
-    kind = "Content-Type: application/sdp\r\n" if body else ""
-    return f"{head}{kind}Max-Forwards: 70\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-OFFER = "v=0\r\no=b 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
-
-
 async def test_burst_of_the_same_invite_and_a_late_ack_is_one_call() -> None:
     async with start_service(MARKER_AGENT) as service, sip_client(service.sip_port) as client:
         for _ in range(3):
-            client.send(request("INVITE", 1, client.port, body=OFFER))
+            client.send(client.request("INVITE", 1, body=OFFER))
         answers = [answer for answer in await client.answers(1.3) if answer.startswith(b"SIP/2.0 200")]
         assert len(answers) >= 2, "an answer that nobody acknowledges is sent again"
         assert len(set(answers)) == 1
-        to = next(line[4:] for line in answers[0].decode().split("\r\n") if line.startswith("To: "))
-        client.send(request("ACK", 1, client.port, to=to))
+        to = to_of(answers[0])
+        client.send(client.request("ACK", 1, to=to))
         assert not [answer for answer in await client.answers(1.2) if answer.startswith(b"SIP/2.0 200")]
         for _ in range(2):
-            client.send(request("BYE", 2, client.port, to=to))
+            client.send(client.request("BYE", 2, to=to))
         assert len([answer for answer in await client.answers(0.5) if answer.startswith(b"SIP/2.0 200")]) == 2
         (call,) = await all_ended(service, 1)
         assert call["reason"] == "caller_hangup"
