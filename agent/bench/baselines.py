@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.bench.evidence import CallEvidence
+from agent.bench.evidence import OVERLAPS, CallEvidence
 from agent.bench.metrics import AFTER_HOLD_S, AFTER_OVERLAP_S, ANSWER_WINDOW_S, EARLY_S
 from agent.bench.statistics import MISS, Proportion, ms, number, percentile
 from agent.simulator.energy import Pcm, Span, agent_spans
@@ -68,7 +68,7 @@ def stop_figures(calls: Sequence[HeardCall]) -> dict[str, Any]:
     for heard in calls:
         spans = agent_spans(heard.caller)
         for event in heard.call.events:
-            if not event.sent or not heard.call.agent_had_more(event):
+            if event.type not in OVERLAPS or not event.sent or not heard.call.agent_had_more(event):
                 continue
             at = _stop_at(spans, event.start, event.end + AFTER_OVERLAP_S)
             if event.type is EventType.INTERRUPT:

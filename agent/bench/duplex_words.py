@@ -55,18 +55,23 @@ def word_figures(calls: Sequence[CallEvidence]) -> dict[str, Any]:
 
 
 def true_count(call: CallEvidence, utterance: LoggedUtterance) -> int | None:
-    """Words of ``utterance`` that the caller received whole before the agent stopped; ``None`` if none can be found."""
+    """Words of ``utterance`` that the caller received whole before the agent stopped; ``None`` if none can be found.
+
+    Words that count anew from 0 belong to the next utterance, however soon it follows.
+    """
     words = marker_words(call.agent.pcm, utterance.start - 0.3, utterance.end + NEAR_S)
     begin = next((k for k, word in enumerate(words) if word[0] == 0), None)
     if begin is None:
         return None
     placed = unwrapped(words[begin:])
-    stop = call.agent.stop_after(placed[0].start + 0.01)
-    if stop is None or abs(stop - utterance.end) > NEAR_S:
+    anew = next((k for k in range(1, len(placed)) if placed[k].index < placed[k - 1].index), len(placed))
+    mine = placed[:anew]
+    stop = call.agent.stop_after(mine[0].start + 0.01)
+    if stop is None or abs(min(stop, mine[-1].end) - utterance.end) > NEAR_S:
         return None
     # A word cut short is decoded as well: it ends at the stop, but it has not been received whole.
-    whole = [word for word in placed if word.end - word.start >= WHOLE_WORD_S]
-    return heard_before(whole, placed[0].start, stop)
+    whole = [word for word in mine if word.end - word.start >= WHOLE_WORD_S]
+    return heard_before(whole, mine[0].start, stop)
 
 
 def marker_words(pcm: Pcm, start: float, end: float) -> list[tuple[int, float, float]]:

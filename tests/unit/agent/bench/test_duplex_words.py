@@ -75,3 +75,9 @@ def test_the_same_answer_to_a_new_question_is_no_resume() -> None:
     pcm = marker(9.6, 12, into=marker(1.0, 5))
     again = logged(9.7, 12, 12, reason="played")
     assert word_figures([evidence(pcm, logged(1.0, 5, 5), again)])["resume"]["n"] == 0
+
+
+def test_the_next_utterance_does_not_count_as_heard_of_this_one() -> None:
+    """The agent gives way after five words and says two words of something else 0.2 s later."""
+    pcm = marker(1.0 + 5 * WORD_S + 0.2, 2, into=marker(1.0, 5))
+    assert true_count(evidence(pcm), logged(1.0, 5, 5)) == 5
