@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent import VERSION
 from agent.config import Config, WebhookEndpoint
 from agent.config_wire import to_wire
+from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.supervisor import Role, Supervisor
 
@@ -128,6 +130,7 @@ async def serve(config: Config, *, log: Log) -> int:
     """Run a service in the foreground; returns its exit code."""
     with _run_folder(config.service.run_folder) as folder:
         config, extra = with_example(config, folder)
+        log.info(LogEvent.SERVICE_STARTING, version=VERSION)
         supervisor = Supervisor([*extra, *roles_of(config, folder)], log=log, drain_s=config.service.drain_s)
         return await supervisor.run()
 
@@ -197,7 +200,6 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        shutil.copy(log_path, "/tmp/last_service.log")
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -44,6 +44,7 @@ from agent.pool.messages import (
     UtteranceEnded,
     UtteranceStarted,
 )
+from agent.scheduler.floor.table import FloorState
 
 SAMPLES_PER_MS = 8
 SHORT_ALARM_MS = 1500
@@ -90,6 +91,8 @@ class Overlapped:
     """An overlap is over: ``barge_in``, ``backchannel`` or ``false_alarm``."""
 
     verdict: str
+    stop_ms: int | None = None
+    """From the caller's onset until our voice was cut, where that is what ended the overlap."""
 
 
 Fact = Turned | Interrupted | Spoke | Responded | Overlapped
@@ -141,6 +144,8 @@ class Dialogue:
         self._final: Hangup | Transfer | None = None
         self._rest_unheard = ""
         self._last_overlap_ms = 0
+        self._left: tuple[str, str] = ("", "")
+        """The floor's last move: state before, state after."""
         self._speech_end: int | None = None
         self._turn_base = 0
         self._last_turn = 0
@@ -190,11 +195,13 @@ class Dialogue:
             case OverlapEnded():
                 self._last_overlap_ms = event.duration_ms
                 self._orders.note("overlap", at=event.at, verdict=event.verdict, ms=event.duration_ms)
-                self._orders.tell(Overlapped(verdict=event.verdict))
+                cut = event.verdict == "barge_in" and self._left == (FloorState.OVERLAP, FloorState.YIELDING)
+                self._orders.tell(Overlapped(verdict=event.verdict, stop_ms=event.duration_ms if cut else None))
             case CallerSilent():
                 self._orders.note("silence", at=event.at, seconds=event.seconds)
                 self._perform(self._conversation.silence(event.seconds))
             case FloorMoved():
+                self._left = (event.before, event.after)
                 self._orders.note(
                     "floor", at=event.at, before=event.before, after=event.after, cause=event.cause, why=event.reason
                 )

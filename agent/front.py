@@ -21,6 +21,7 @@ from agent.api.health import add_health_routes
 from agent.app import READY_FILE, worker_names
 from agent.config import Config
 from agent.customer import CustomerServer
+from agent.errors import StoreUnavailable
 from agent.events.names import LogEvent
 from agent.leases import Leases
 from agent.measures import CallMeasures
@@ -44,16 +45,18 @@ from telephony.sip_plane import SipPlane
 RECONNECT_S = 0.05
 START_S = 30.0
 LAG_PERIOD_S = 0.5
+WATCH_WORKERS_S = 5.0
 
 
 class Front:
     """Everything the front process owns."""
 
-    def __init__(self, config: Config, *, run_folder: str) -> None:
+    def __init__(self, config: Config, *, run_folder: str, writer: logging.LogWriter) -> None:
         self._config = config
         self._folder = run_folder
         self._log = logging.get_log(process="front")
         self._clock = MonotonicClock()
+        self._writer = writer
         self._metrics = Metrics()
         self._registry = WorkerRegistry()
         self._workers: dict[str, WorkerClient] = {}
@@ -97,6 +100,8 @@ class Front:
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
         tasks.start(self._voice.preload(list(brain.fixed_phrases())))
         await self._connect_engine(tasks)
+        recogniser = config.ears.recogniser if config.engine.model == "parts" else "none"
+        self._log.info(LogEvent.EARS_LIVE, model=config.engine.model, recogniser=recogniser)
         placement = Placement(self._registry, persona=Persona(), transfer_targets=tuple(config.sip.transfer_targets))
         services = Services(
             pool=placement,
@@ -119,6 +124,7 @@ class Front:
         await leases.recover()
         tasks.start(leases.run())
         tasks.start(self._watch_lag())
+        tasks.start(self._watch_workers())
         self._plane = self._new_plane()
         await self._plane.start(self._switchboard.offer)
         self._log.info(LogEvent.SIP_LISTENING, host=config.sip.host, port=self._plane.local_port)
@@ -202,13 +208,14 @@ class Front:
             settings=SipSettings(
                 allow=tuple(sip.allow), session_expires_s=sip.session_expires_s, max_half_open=sip.max_half_open
             ),
+            watch=self._count_sip,
         )
 
     # --- http ---
 
     async def _serve_http(self, stack: contextlib.AsyncExitStack, customer: CustomerServer) -> None:
         app = web.Application(middlewares=[problems])
-        add_health_routes(app, self._health, self._metrics)
+        add_health_routes(app, self._health, self._metrics, refresh=lambda: self._refresh(customer))
         add_call_routes(app, customer.store, customer.outbox)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -238,19 +245,40 @@ class Front:
 
     def _worker_health(self, name: str, client: WorkerClient) -> dict[str, Any]:
         stats, hello = client.stats, client.hello
-        self._metrics.seats_total.labels(name).set(hello.rows)
-        self._metrics.seats_used.labels(name).set(client.seats)
         shown: dict[str, Any] = {"name": name, "pid": hello.pid, "rows": hello.rows, "seats": client.seats}
         if stats is not None:
-            self._metrics.step_times(name, p50_s=stats.step_p50_ms / 1000, p99_s=stats.step_p99_ms / 1000)
-            self._metrics.degradation_level.set(stats.degradation)
             shown |= {
                 "step_p50_ms": stats.step_p50_ms,
                 "step_p99_ms": stats.step_p99_ms,
                 "late_rows": stats.late_rows,
                 "overruns": stats.overruns,
+                "failed_rows": stats.failed_rows,
+                "degradation": stats.degradation,
             }
         return shown
+
+    async def _refresh(self, customer: CustomerServer) -> None:
+        """Gauges as they are at this scrape."""
+        metrics = self._metrics
+        metrics.forget_workers()
+        for name, client in self._workers.items():
+            metrics.seats_total.labels(name).set(client.hello.rows)
+            metrics.seats_used.labels(name).set(client.seats)
+            if (stats := client.stats) is not None:
+                metrics.step_times(name, p50_s=stats.step_p50_ms / 1000, p99_s=stats.step_p99_ms / 1000)
+        levels = [client.stats.degradation for client in self._workers.values() if client.stats is not None]
+        metrics.degradation_level.set(max(levels, default=0))
+        metrics.log_dropped.set(self._writer.dropped)
+        metrics.store_away.set(customer.store.is_away)
+        metrics.store_backlog_bytes.set(customer.store.backlog_bytes)
+        with contextlib.suppress(StoreUnavailable):
+            metrics.webhook_backlog.set(await customer.outbox.backlog())
+
+    def _count_sip(self, method: str, status: int | None) -> None:
+        if status is None:
+            self._metrics.sip_request(method)
+        else:
+            self._metrics.sip_response(method, status)
 
     def _processes(self) -> list[dict[str, Any]]:
         found = [{"name": "front", "pid": os.getpid()}]
@@ -286,6 +314,25 @@ class Front:
             await asyncio.sleep(LAG_PERIOD_S)
             lag.observe(max(0.0, self._clock.now() - due))
 
+    async def _watch_workers(self) -> None:
+        """Tell the log what the workers, who have none, count: steps that took too long, rows that failed."""
+        told: dict[int, tuple[int, int]] = {}
+        while True:
+            await asyncio.sleep(WATCH_WORKERS_S)
+            for name, client in self._workers.items():
+                stats, pid = client.stats, client.hello.pid
+                if stats is None:
+                    continue
+                overruns, failed = told.get(pid, (0, 0))
+                if stats.overruns > overruns:
+                    self._log.warning(
+                        LogEvent.WORKER_OVERRUN, worker=name, new=stats.overruns - overruns, p99_ms=stats.step_p99_ms
+                    )
+                if stats.failed_rows > failed:
+                    new = stats.failed_rows - failed
+                    self._log.error(LogEvent.WORKER_ROW_FAILED, worker=name, new=new, error=stats.last_error)
+                told[pid] = (stats.overruns, stats.failed_rows)
+
 
 def _former_life(path: Path) -> dict[str, int]:
     """Ports of the front that ran before in this service: one that is restarted listens where it did."""
@@ -300,6 +347,6 @@ async def run_front(config: Config, *, run_folder: str) -> int:
     """Main of the front process."""
     writer = logging.configure(config.log.format, config.log.level, config.log.mask_numbers)
     try:
-        return await Front(config, run_folder=run_folder).run()
+        return await Front(config, run_folder=run_folder, writer=writer).run()
     finally:
         writer.close()

@@ -32,8 +32,10 @@ class CallMeasures:
     def turn(self, end: str) -> None:
         self._metrics.turns_total.labels(end).inc()
 
-    def overlap(self, verdict: str) -> None:
+    def overlap(self, verdict: str, stop_s: float | None) -> None:
         self._metrics.barge_in_total.labels(verdict).inc()
+        if stop_s is not None:
+            self._metrics.barge_in_stop_seconds.labels(self._model).observe(stop_s)
 
     def responded(self, latency_s: float) -> None:
         self._metrics.response_latency_seconds.labels(self._agent, self._model).observe(max(0.0, latency_s))

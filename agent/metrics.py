@@ -82,9 +82,9 @@ class Metrics:
             "barge_in_stop_seconds", "Caller onset to agent silent", STOP_S, "model"
         )
         self.barge_in_total = self._counter(
-            "barge_in_total", "Overlaps by verdict (stop, backchannel, ignored)", "verdict"
+            "barge_in_total", "Overlaps by verdict (barge_in, backchannel, false_alarm)", "verdict"
         )
-        self.turns_total = self._counter("turns_total", "Caller turns by end (eot, timeout, interrupted)", "end")
+        self.turns_total = self._counter("turns_total", "Caller turns by what ended them", "end")
 
     def _engine(self) -> None:
         self.step_seconds = self._gauge("step_seconds", "Time of a model step: p50 and p99", "worker", "quantile")
@@ -94,12 +94,12 @@ class Metrics:
             "event_loop_lag_seconds", "How late the event loop wakes", LAG_S, "process"
         )
         self.build_info = self._gauge("build_info", "Always 1", "version", "commit", "model")
-        self.log_dropped_total = self._counter("log_dropped_total", "Log lines lost to a full queue")
+        self.log_dropped = self._gauge("log_dropped", "Log lines of this process lost since its start")
 
     def _wire(self) -> None:
         self.rtp_packets_total = self._counter(
             "rtp_packets_total",
-            "RTP packets by direction and kind (ok, lost, late, dup, reordered, foreign_source)",
+            "RTP packets by direction and kind (ok, lost, late, duplicate, foreign)",
             "dir",
             "kind",
         )
@@ -117,7 +117,8 @@ class Metrics:
         self.webhook_dead_total = self._counter("webhook_dead_total", "Events given up")
         self.decision_seconds = self._histogram("decision_seconds", "call.incoming until answered", PEER_S, "result")
         self.tool_seconds = self._histogram("tool_seconds", "tool.call until answered", PEER_S, "result")
-        self.state_errors_total = self._counter("state_errors_total", "Store operations that failed", "backend", "op")
+        self.store_away = self._gauge("store_away", "1 while the store cannot be reached")
+        self.store_backlog_bytes = self._gauge("store_backlog_bytes", "Journal that waits for the store")
 
     def sip_request(self, method: str) -> None:
         """Count a received request."""
@@ -126,6 +127,11 @@ class Metrics:
     def sip_response(self, method: str, code: int) -> None:
         """Count a response that we sent."""
         self.sip_responses_total.labels(method_label(method), str(code)).inc()
+
+    def forget_workers(self) -> None:
+        """Before the gauges of the workers are set anew: one that is gone must not stay."""
+        for gauge in (self.step_seconds, self.seats_total, self.seats_used):
+            gauge.clear()
 
     def step_times(self, worker: str, *, p50_s: float, p99_s: float) -> None:
         """Latest quantiles of a worker's step."""

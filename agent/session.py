@@ -364,6 +364,7 @@ class Session:
         data = {"duration_s": round(talked_s, 2), **self._tally.summary()}
         if self._recording and was_answered:
             self._scribe.event(WebhookEvent.RECORDING_READY, path=self._recording)
+            self._log.info(LogEvent.RECORDING_READY, path=self._recording)
         event = Event(
             name=WebhookEvent.CALL_ENDED,
             at=self._services.wall(),
@@ -486,7 +487,7 @@ class Session:
                     self._disclosed = True
                     self._scribe.event(WebhookEvent.DISCLOSURE_COMPLETED, heard=fact.heard)
             case Overlapped():
-                self._measures.overlap(fact.verdict)
+                self._measures.overlap(fact.verdict, None if fact.stop_ms is None else fact.stop_ms / 1000)
             case Responded():
                 self._tally.latencies_ms.append(fact.latency_ms)
                 self._measures.responded(fact.latency_ms / 1000)

@@ -7,6 +7,7 @@ deadline, and a task group for what must wait (offer handlers, commands to the e
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -61,6 +62,15 @@ DROP_LOG_S = 10.0
 """At most one line per rule and this long about what is dropped."""
 
 
+_CSEQ_METHOD = re.compile(rb"\r\nCSeq:[ \t]*\d+[ \t]+([A-Z]+)")
+
+
+class Watch(Protocol):
+    """Told of each request that comes (``status`` is ``None``) and of each response that goes, for metrics."""
+
+    def __call__(self, method: str, status: int | None, /) -> None: ...
+
+
 class Log(Protocol):
     """Where log events go: a name of the fixed list, and fields."""
 
@@ -83,6 +93,7 @@ class SipPlane:
         advertised_address: str = "",
         transfer_targets: tuple[str, ...] = ("sip:",),
         settings: SipSettings | None = None,
+        watch: Watch = lambda method, status: None,
     ) -> None:
         self._edge, self._clock, self._token, self._log = edge, clock, token, log
         self._host, self._port = host, port
@@ -90,6 +101,7 @@ class SipPlane:
         self._media = SipMedia(edge, lambda leg, reason, error: self._end_leg(leg, "edge", reason, error))
         self._transfer_targets = transfer_targets
         self._settings = settings or SipSettings()
+        self._watch = watch
         self._sip = SipEndpoint(self._settings, local=self._local, token=token, random=random)
         self._socket: UdpSocket | None = None
         self._on_offer: OfferHandler | None = None
@@ -210,6 +222,9 @@ class SipPlane:
     # -- driving the core
 
     def _datagram(self, data: bytes, source: Address) -> None:
+        method, space, _ = data[:32].partition(b" ")
+        if space and method.isalpha():  # a response begins with "SIP/2.0"
+            self._watch(method.decode("ascii", "replace"), None)
         self._guarded(lambda: self._sip.receive(data, source, self._clock.now()))
 
     def _timer_fired(self) -> None:
@@ -241,6 +256,7 @@ class SipPlane:
         if isinstance(output, Transmit):
             if self._socket is not None:
                 self._socket.send(output.data, output.destination)
+                self._note_response(output.data)
         elif isinstance(output, Dropped):
             self._note_drop(output)
         elif isinstance(output, Refused):
@@ -256,6 +272,10 @@ class SipPlane:
             self._offered(output)
         else:
             self._call_event(output)
+
+    def _note_response(self, data: bytes) -> None:
+        if data.startswith(b"SIP/2.0 ") and (named := _CSEQ_METHOD.search(data)) is not None:
+            self._watch(named[1].decode(), int(data[8:11]))
 
     def _note_drop(self, output: Dropped) -> None:
         """Count each, log a sample: a flood must not become a flood of lines."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +13,11 @@ Health = Callable[[], dict[str, Any]]
 """The front's view of itself: ``status`` (``ready``, ``draining``, ``degraded``), parts, processes, calls."""
 
 
-def add_health_routes(app: web.Application, health: Health, metrics: Metrics) -> None:
+def add_health_routes(
+    app: web.Application, health: Health, metrics: Metrics, *, refresh: Callable[[], Awaitable[None]]
+) -> None:
+    """``refresh`` brings the gauges that nobody feeds by themselves up to date, before each scrape."""
+
     async def livez(_request: web.Request) -> web.Response:
         return web.Response(text="alive\n")
 
@@ -25,6 +29,7 @@ def add_health_routes(app: web.Application, health: Health, metrics: Metrics) ->
         return web.json_response(health())
 
     async def render(_request: web.Request) -> web.Response:
+        await refresh()
         return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
     app.add_routes(

@@ -17,6 +17,7 @@ from agent.pool.messages import (
     BeginUtterance,
     DropUtterance,
     Expecting,
+    FloorMoved,
     KeyPressed,
     OverlapEnded,
     SetHold,
@@ -67,7 +68,13 @@ class Pool:
 class Rig:
     """A session and its surroundings."""
 
-    def __init__(self, answers: dict[str, list[Any]] | None = None, *, opening: list[Any] | None = None) -> None:
+    def __init__(
+        self,
+        answers: dict[str, list[Any]] | None = None,
+        *,
+        opening: list[Any] | None = None,
+        measures: fakes.NoMeasures | None = None,
+    ) -> None:
         self.leg = fakes.FakeLeg()
         self.seat = fakes.FakeSeat()
         self.spare = fakes.FakeSeat(row=7)
@@ -83,7 +90,7 @@ class Rig:
             brain=fakes.FakeBrain(self.conversation),
             decisions=self.decisions,
             new_scribe=lambda: Scribe(cast(Any, self.store), lease_s=10.0, wall=lambda: 1.0),
-            new_measures=lambda leg: fakes.NoMeasures(),
+            new_measures=lambda leg: measures or fakes.NoMeasures(),
             log=fakes.NoLog(),
             agent=AgentConfig(),
             recording=RecordingConfig(),
@@ -234,6 +241,22 @@ async def test_barge_in_tells_the_brain_exactly_what_was_heard() -> None:
         await rig.turn("stop", 2)
         assert rig.said()[-1] == "fine"
     assert "call.interrupted" in rig.store.names()
+
+
+async def test_time_to_stop_is_measured_where_an_overlap_ended_by_our_silence() -> None:
+    stops: list[float | None] = []
+
+    class Measured(fakes.NoMeasures):
+        def overlap(self, verdict: str, stop_s: float | None) -> None:
+            stops.append(stop_s)
+
+    rig = Rig(measures=Measured())
+    async with running(rig):
+        for after, verdict in (("yielding", "barge_in"), ("agent", "backchannel")):
+            rig.seat.emit(FloorMoved(call_id=CALL, at=1, before="overlap", after=after, cause="", reason=""))
+            rig.seat.emit(OverlapEnded(call_id=CALL, at=1, verdict=verdict, duration_ms=640, words=()))
+        await rig.settle()
+    assert stops == [0.64, None]
 
 
 async def test_backchannel_behind_a_cut_resumes_the_answer() -> None:

@@ -59,7 +59,12 @@ class ListedStore:
 @asynccontextmanager
 async def served(store: ListedStore, status: str = "ready") -> AsyncIterator[str]:
     app = web.Application(middlewares=[problems])
-    add_health_routes(app, lambda: {"status": status}, Metrics())
+    metrics = Metrics()
+
+    async def refresh() -> None:
+        metrics.seats_total.labels("w1").set(16)
+
+    add_health_routes(app, lambda: {"status": status}, metrics, refresh=refresh)
     add_call_routes(app, cast(Any, store), cast(Any, store))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -85,6 +90,7 @@ async def test_ready_is_red_while_draining_and_alive_stays_green() -> None:
 async def test_metrics_come_in_the_text_format() -> None:
     async with served(ListedStore()) as url:
         status, _, text = await get(url + "/metrics")
+        assert 'crosstalk_seats_total{worker="w1"} 16.0' in text  # brought up to date by the scrape itself
     assert status == 200
     assert "# HELP crosstalk_calls_total" in text
 

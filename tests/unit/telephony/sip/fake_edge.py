@@ -76,6 +76,7 @@ def plane(
     *,
     logged: list[tuple[str, dict[str, object]]] | None = None,
     advertised_address: str = "",
+    watch: Callable[[str, int | None], None] = lambda method, status: None,
     **settings: Any,
 ) -> SipPlane:
     """A plane on a free loopback port."""
@@ -94,6 +95,7 @@ def plane(
         host="127.0.0.1",
         advertised_address=advertised_address,
         settings=SipSettings(**settings),
+        watch=watch,
     )
 
 

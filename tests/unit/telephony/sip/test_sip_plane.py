@@ -76,6 +76,23 @@ async def test_call_rings_is_answered_and_ends_with_bye() -> None:
         assert inbound.info.from_uri == "sip:a@b.c"
 
 
+async def test_requests_that_come_and_responses_that_go_are_counted() -> None:
+    seen: list[tuple[str, int | None]] = []
+    async with pair(callee=plane(watch=lambda method, status: seen.append((method, status)))) as both:
+        outbound, inbound = await established(both)
+        await outbound.hangup("done")
+        await collect(inbound, until=LegEnded)
+    assert set(seen) == {
+        ("INVITE", None),
+        ("INVITE", 100),
+        ("INVITE", 180),
+        ("INVITE", 200),
+        ("ACK", None),
+        ("BYE", None),
+        ("BYE", 200),
+    }
+
+
 async def test_media_says_where_to_send() -> None:
     caller_edge, callee_edge = FakeEdge(), FakeEdge()
     async with pair(caller=plane(caller_edge), callee=plane(callee_edge)) as both:
