@@ -20,6 +20,9 @@ from agent.store.resilient import ResilientStore
 from agent.tasks import Tasks
 from telephony.clock import Clock
 
+LAST_WORDS_S = 2.0
+"""How long a stopping service goes on delivering, so that the last ``call.ended`` does not wait for the next start."""
+
 
 class CustomerServer:
     """Opens the store, delivers what its outbox holds, and asks ``call.incoming`` and ``tool.call``."""
@@ -61,10 +64,13 @@ class CustomerServer:
         guard = Guard(allow_http=config.webhooks.allow_http, networks=config.webhooks.allow_networks)
         async with HttpClient(guard) as http:
             self.decisions = self._new_decisions(http)
-            tasks.start(self._new_deliverer(http).run())
+            deliverer = self._new_deliverer(http)
+            self.store.tell_of_events(deliverer.poke)
+            tasks.start(deliverer.run())
             try:
                 yield self.store
             finally:
+                await deliverer.flush(timeout_s=LAST_WORDS_S)
                 await self.store.close()
 
     def _new_decisions(self, http: HttpClient) -> DecisionClient:

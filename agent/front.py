@@ -121,7 +121,6 @@ class Front:
         )
         self._switchboard = Switchboard(services)
         leases = Leases(store, self._switchboard, config, log=self._log, wall=time.time, clock=self._clock)
-        await leases.recover()
         tasks.start(leases.run())
         tasks.start(self._watch_lag())
         tasks.start(self._watch_workers())

@@ -1,4 +1,7 @@
-"""Ownership of the live calls in the store: leases renewed, calls of the dead booked, lost calls let go."""
+"""Ownership of the live calls in the store: leases renewed, calls of dead gateways booked, lost calls let go.
+
+What a former life of this gateway left behind is booked when the store opens (agent/store/resilient.py).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from agent.switchboard import Switchboard
 from telephony.clock import Clock
 
 RENEWALS_PER_LEASE = 3
-REAP_EVERY_S = 20.0
+REAP_EVERY_S = 5.0
 REAP_GRACE_S = 20.0
 
 
@@ -38,17 +41,6 @@ class Leases:
         self._log = log
         self._wall = wall
         self._clock = clock
-
-    async def recover(self) -> None:
-        """At start: calls that a former life of this gateway left behind end now, each with one ``call.ended``."""
-        try:
-            ended = await self._store.reap_owner(
-                self._owner, now=self._wall(), event_name=WebhookEvent.CALL_ENDED.value
-            )
-        except StoreUnavailable:
-            return
-        for call_id in ended:
-            self._log.warning(LogEvent.CALL_REAPED, call_id=call_id, owner=self._owner)
 
     async def run(self) -> None:
         """Renew and reap until cancelled."""
