@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader has seen enough (``crosstalk config show | head``)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +49,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_doctor(commands)
     return parser
+
+
+def _count(text: str) -> int:
+    """An argument that is a whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _positive(text: str) -> float:
+    """An argument that is a number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0")
+    return number
 
 
 def _with_config(parser: argparse.ArgumentParser) -> None:
@@ -140,9 +160,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _add_load(commands: Any) -> None:
     parser = commands.add_parser("load", help="many simulated callers at once")
     parser.add_argument("uri", nargs="?", help="target; default: a service of its own on this machine")
-    parser.add_argument("--calls", type=int, default=40)
-    parser.add_argument("--rate", type=float, default=5.0, help="new calls per second")
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of a call")
+    parser.add_argument("--calls", type=_count, default=40)
+    parser.add_argument("--rate", type=_positive, default=5.0, help="new calls per second")
+    parser.add_argument("--seconds", type=_positive, default=60.0, help="length of a call")
     parser.add_argument("--http", default="", metavar="URL", help="the target's HTTP address, for its CPU figures")
     parser.add_argument("--model", default="vad", help="model of the own service (vad, parts, echo …)")
     parser.add_argument("--json", action="store_true")
@@ -174,13 +194,13 @@ def _add_bench(commands: Any) -> None:
     benches = commands.add_parser("bench", help="benchmarks").add_subparsers(required=True, metavar="BENCH")
     duplex = benches.add_parser("duplex", help="turn taking, measured on the wire (docs/benchmarks.md)")
     duplex.add_argument("--speech", type=Path, metavar="DIR", help="folder with recorded clips and manifest.csv")
-    duplex.add_argument("--events", type=int, default=200, help="events of each kind")
+    duplex.add_argument("--events", type=_count, default=200, help="events of each kind")
     duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
     duplex.add_argument("--json", action="store_true")
     duplex.set_defaults(run=_bench_duplex)
     media = benches.add_parser("media", help="the media plane alone")
-    media.add_argument("--calls", type=int, default=500)
-    media.add_argument("--seconds", type=float, default=10.0)
+    media.add_argument("--calls", type=_count, default=500)
+    media.add_argument("--seconds", type=_positive, default=10.0)
     media.add_argument("--json", action="store_true")
     media.set_defaults(run=_bench_media)
 

@@ -26,7 +26,7 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     @classmethod
     async def bind(cls, host: str, port: int, on_datagram: Callable[[bytes, Address], None]) -> UdpSocket:
-        """Raises ``OSError`` when the address is taken."""
+        """Raises ``OSError`` that names the address when it is taken or not ours."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -35,6 +35,10 @@ class UdpSocket(asyncio.DatagramProtocol):
             sock.bind((host, port))
             loop = asyncio.get_running_loop()
             _, protocol = await loop.create_datagram_endpoint(lambda: cls(on_datagram), sock=sock)
+        except OSError as error:
+            sock.close()
+            shown = f"[{host}]" if ":" in host else host
+            raise OSError(error.errno, f"cannot listen on UDP {shown}:{port}: {error.strerror}") from error
         except BaseException:
             sock.close()
             raise
