@@ -94,7 +94,7 @@ def url_or_empty(value: object) -> str | None:
 
 
 def secret_or_empty(value: object) -> str | None:
-    """One secret, or two with a space between them while they are changed; each ``whsec_`` and base64 of 24 to 64 bytes."""
+    """One secret, or two with a space between while they change; each ``whsec_`` and base64 of 24 to 64 bytes."""
     return next((reason for one in str(value).split() if (reason := _secret(one))), None)
 
 
