@@ -348,6 +348,7 @@ class Session:
     async def _finish(self) -> None:
         """The one place where a call ends."""
         was_answered = self._answered_at is not None
+        talked_s = self._clock.now() - self._answered_at if self._answered_at is not None else 0.0
         if self._seat is None and not was_answered:
             status, text, retry_after_s = self._refusal
             with contextlib.suppress(TelephonyError):
@@ -359,12 +360,12 @@ class Session:
             await self._seat.close()
         if was_answered:
             await self._last_words()
-        talked_s = self._clock.now() - self._answered_at if self._answered_at is not None else 0.0
         result = RESULT_OF[self._reason]
         data = {"duration_s": round(talked_s, 2), **self._tally.summary()}
-        if self._recording and was_answered:
-            self._scribe.event(WebhookEvent.RECORDING_READY, path=self._recording)
-            self._log.info(LogEvent.RECORDING_READY, path=self._recording)
+        if self._seat is not None and self._seat.recording_ready and was_answered:
+            truncated = self._seat.recording_truncated or self._tally.reseated > 0
+            self._scribe.event(WebhookEvent.RECORDING_READY, path=self._recording, truncated=truncated)
+            self._log.info(LogEvent.RECORDING_READY, path=self._recording, truncated=truncated)
         event = Event(
             name=WebhookEvent.CALL_ENDED,
             at=self._services.wall(),
@@ -400,6 +401,8 @@ class Session:
             self._end(LifeInput.FAILED, EndReason.WORKER_LOST)
             return
         self._media_base_ms = self._media_ms()
+        if self._recording:  # what the dead worker's recorder has written stays beside it
+            self._recording = f"{self._recording_base}-{self._tally.reseated + 1}.wav"
         try:
             async with asyncio.timeout(RESEAT_S):
                 seat = await self._services.pool.reseat(lost, self._services.agent.floor, self._recording)
@@ -416,8 +419,12 @@ class Session:
     def _record_path(self, decision: Decision) -> str:
         wanted = self._services.recording.enabled if decision.record is None else decision.record
         if wanted:
-            self._recording = f"{self._services.recording.folder}/{self.call_id}.wav"
+            self._recording = f"{self._recording_base}.wav"
         return self._recording
+
+    @property
+    def _recording_base(self) -> str:
+        return f"{self._services.recording.folder}/{self.call_id}"
 
     # --- dialogue's orders ---
 
