@@ -42,6 +42,9 @@ class SeatLease(Protocol):
 
     row: int
     call_id: str
+    recording_truncated: bool
+    recording_ready: bool
+    """The file of the call's recording is there; known when ``close`` has returned."""
 
     @property
     def address(self) -> SeatAddress: ...

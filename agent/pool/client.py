@@ -46,7 +46,8 @@ class SeatHandle:
         self.row = -1
         self.seat = -1
         self.recording_truncated = False
-        """Known when ``close`` has returned."""
+        self.recording_ready = False
+        """The file is there. Both are known when ``close`` has returned."""
         self._client = client
         self._queue: asyncio.Queue[SeatEvent | None] = asyncio.Queue()
         self._lost = False
@@ -253,6 +254,7 @@ class WorkerClient(asyncio.Protocol):
             case SeatClosed():
                 if (handle := self._seats.pop(message.call_id, None)) is not None:
                     handle.recording_truncated = message.recording_truncated
+                    handle.recording_ready = message.recording_ready
                     handle.end(lost=message.reason != "closed")
             case WorkerHello():
                 self.hello = message

@@ -158,6 +158,8 @@ class SeatClosed(SeatMessage):
     """``closed`` (as asked) or ``failed`` (the row was evicted because its own code raised)."""
     recording_truncated: bool = False
     """Parts of the recording are missing: the recorder could not keep up."""
+    recording_ready: bool = False
+    """The recording's file is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

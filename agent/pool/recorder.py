@@ -1,11 +1,13 @@
 """Recordings of calls: a process that gets frames from a worker over a socket and streams them to disk.
 
 Two channels, left the caller, right the agent as played out. The worker never waits: what does not fit into the
-socket is dropped and the recording is marked as truncated. A file gets its name when it is whole.
+socket is dropped and the recording is marked as truncated. A file gets its name when it is whole; then the process
+says so.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from telephony.link import FRAME_SAMPLES
 
 OPEN, AUDIO, CLOSE = b"O", b"A", b"C"
+DONE, FAILED = b"D", b"F"
+"""Answers to ``CLOSE``: the file is there, or it is not."""
 _HEAD: Final = struct.Struct("<cI")  # kind, recording (audio: number of rows)
 _SEND_BYTES: Final = 2 * 1024 * 1024
 _MAX_ROWS: Final = 64
@@ -40,6 +44,7 @@ class RecorderLink:
         self._pending: deque[bytes] = deque()
         self._truncated: set[int] = set()
         self._frames: dict[int, int] = {}
+        self._closing: set[int] = set()
         self._next = 1
 
     def open(self, path: str) -> int:
@@ -57,12 +62,39 @@ class RecorderLink:
             self._write(numbers[part], np.stack([caller[part], agent[part]], axis=2))
 
     def close(self, number: int) -> bool:
-        """End a recording; true if parts of it are missing."""
+        """End a recording; true if parts of it are missing. ``closed`` tells later what became of its file."""
         self._frames.pop(number, None)
+        self._closing.add(number)
         self._control(_HEAD.pack(CLOSE, number))
         truncated = number in self._truncated
         self._truncated.discard(number)
         return truncated
+
+    @property
+    def awaits(self) -> bool:
+        """Recordings have been ended whose files are not known to be there yet."""
+        return bool(self._closing)
+
+    def closed(self) -> list[tuple[int, bool]]:
+        """Recordings whose end is known by now: number, and whether the file is there. Never blocks."""
+        if not self._closing:
+            return []
+        self._flush()
+        found: list[tuple[int, bool]] = []
+        try:
+            while self._socket is not None and (answer := self._socket.recv(_HEAD.size)):
+                kind, number = _HEAD.unpack(answer)
+                found.append((number, kind == DONE))
+        except BlockingIOError:
+            pass
+        except OSError:
+            found += [(number, False) for number in self._closing]
+        self._closing -= {number for number, _ in found}
+        return found
+
+    def forget(self, number: int) -> None:
+        """Its end is waited for no longer."""
+        self._closing.discard(number)
 
     def stop(self) -> None:
         """Close the socket: the process ends its files and goes."""
@@ -137,15 +169,16 @@ class Recorder:
         self._files: dict[int, tuple[wave.Wave_write, Path]] = {}
         self._frames: dict[int, int] = {}
 
-    def take(self, message: bytes) -> None:
-        """One message; a file that cannot be opened or written is given up alone."""
+    def take(self, message: bytes) -> bytes:
+        """One message, and what is to be answered; a file that cannot be opened or written is given up alone."""
         kind, number = _HEAD.unpack_from(message)
         if kind == OPEN:
             self._open(number, Path(message[_HEAD.size :].decode()))
         elif kind == AUDIO:
             self._write(number, message)
         elif kind == CLOSE:
-            self._close(number)
+            return _HEAD.pack(DONE if self._close(number) else FAILED, number)
+        return b""
 
     def close(self) -> None:
         """End all files: the worker is gone."""
@@ -180,16 +213,17 @@ class Recorder:
                 continue
             self._frames[number] = frame + 1
 
-    def _close(self, number: int) -> None:
+    def _close(self, number: int) -> bool:
         entry = self._files.pop(number, None)
         if entry is None:
-            return
+            return False
         file, path = entry
         try:
             file.close()
             os.replace(f"{path}.part", path)
         except OSError:
-            return  # the disk is full: the part stays as it is
+            return False  # the disk is full: the part stays as it is
+        return True
 
 
 def main() -> None:
@@ -197,5 +231,7 @@ def main() -> None:
     recorder = Recorder()
     with socket.socket(fileno=int(sys.argv[1])) as source:
         while message := source.recv(1024 * 1024):
-            recorder.take(message)
+            if answer := recorder.take(message):
+                with contextlib.suppress(OSError):  # the worker is gone: there is nobody to tell
+                    source.send(answer)
     recorder.close()

@@ -50,6 +50,9 @@ MAX_AUDIO_OUT: Final = 50
 MAX_CONTROL_OUT: Final = 8 * 1024 * 1024
 """Bytes to a front that does not read."""
 STATS_S: Final = 1.0
+RECORDED_WITHIN_S: Final = 0.8
+"""The end of a recorded call is told when its file is there, or after that time."""
+RECORDED_LOOK_S: Final = 0.005
 
 
 @dataclass(eq=False)
@@ -119,6 +122,8 @@ class Worker:
         """Call to its recording."""
         self._recorded_rows: dict[int, int] = {}
         """Row to its recording."""
+        self._unfinished: dict[int, tuple[FrontPeer | None, SeatClosed, float]] = {}
+        """Recording to the end of its call, who is told, and when at the latest."""
         self._wanted: dict[str, str] = {}
         """Call that is being seated to the path of its recording."""
         self._next_link = 1
@@ -151,6 +156,8 @@ class Worker:
         now = time.monotonic()
         deadlines = [due for edge in self._edges for due in edge.due.values()]
         until = min(self._stats_at, min(deadlines, default=self._stats_at))
+        if self._recorder.awaits:
+            max_wait_s = min(max_wait_s, RECORDED_LOOK_S)
         for key, mask in self._selector.select(min(max(0.0, until - now), max_wait_s)):
             if key.fileobj in (self._control, self._audio):
                 key.data()
@@ -160,6 +167,7 @@ class Worker:
         self._conceal_overdue(now)
         self.scheduler.settle()
         self._tell_events()
+        self._tell_recorded(now)
         if now >= self._stats_at:
             self._tell_stats(now)
 
@@ -329,8 +337,9 @@ class Worker:
             if isinstance(event, SeatOpened):
                 self._begin_recording(event)
             elif isinstance(event, SeatClosed):
-                event = self._end_recording(event)
                 self._owners.pop(event.call_id, None)
+                if self._end_recording(event, front):
+                    continue
             elif isinstance(event, SeatRefused):
                 self._wanted.pop(event.call_id, None)
                 if event.reason != "call_has_seat":
@@ -344,12 +353,26 @@ class Worker:
             number = self._recorder.open(path)
             self._recordings[event.call_id] = self._recorded_rows[event.row] = number
 
-    def _end_recording(self, event: SeatClosed) -> SeatClosed:
+    def _end_recording(self, event: SeatClosed, front: FrontPeer | None) -> bool:
+        """Whether the call was recorded: then its end is told when the file is there."""
         number = self._recordings.pop(event.call_id, None)
         if number is None:
-            return event
+            return False
         self._recorded_rows = {row: n for row, n in self._recorded_rows.items() if n != number}
-        return replace(event, recording_truncated=self._recorder.close(number))
+        event = replace(event, recording_truncated=self._recorder.close(number))
+        self._unfinished[number] = (front, event, time.monotonic() + RECORDED_WITHIN_S)
+        return True
+
+    def _tell_recorded(self, now: float) -> None:
+        if not self._unfinished:
+            return
+        over = dict(self._recorder.closed())
+        over |= {n: False for n, (_, _, latest) in self._unfinished.items() if now >= latest and n not in over}
+        for number, is_there in over.items():
+            self._recorder.forget(number)
+            front, event, _ = self._unfinished.pop(number, (None, None, 0.0))
+            if front is not None and event is not None:
+                self._send(front, replace(event, recording_ready=is_there))
 
     def _send(self, front: FrontPeer, message: Message) -> None:
         if front not in self._fronts:

@@ -138,7 +138,7 @@ async def _seat(client: WorkerClient, call_id: str = "a", **more: Any) -> SeatHa
 async def _until(condition: Callable[[], bool], *, limit_s: float = 5.0) -> None:
     """Wait for something that another process or thread does."""
     async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110  it cannot set an event of ours
+        while not condition():
             await asyncio.sleep(0.01)
 
 
@@ -292,7 +292,7 @@ async def test_a_recording_holds_caller_left_and_what_was_played_right(
         await asyncio.sleep(0.001)
     await handle.close()
     assert not handle.recording_truncated
-    await _until(path.exists)
+    assert handle.recording_ready
     with wave.open(str(path)) as file:
         assert (file.getnchannels(), file.getframerate(), file.getnframes()) == (2, 8000, 40 * 160)
         stereo = np.frombuffer(file.readframes(40 * 160), "<i2").reshape(-1, 2)

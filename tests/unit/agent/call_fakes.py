@@ -47,6 +47,8 @@ class FakeSeat:
         self.sent: list[SeatMessage] = []
         self.queue: asyncio.Queue[SeatEvent | None] = asyncio.Queue()
         self.closed = False
+        self.recording_ready = False
+        self.recording_truncated = False
         self.address = SeatAddress(worker="w", row=row, seat=1)
 
     def send(self, message: SeatMessage) -> None:

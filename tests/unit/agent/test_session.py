@@ -55,8 +55,10 @@ class Pool:
 
     def __init__(self, seats: list[Any]) -> None:
         self.seats = seats
+        self.recordings: list[str] = []
 
     async def open_seat(self, call_id: str, profile: Any, record: str) -> Any:
+        self.recordings.append(record)
         if not self.seats:
             raise AdmissionRefused("pool_full", retry_after_s=5)
         return self.seats.pop(0)
@@ -74,6 +76,7 @@ class Rig:
         *,
         opening: list[Any] | None = None,
         measures: fakes.NoMeasures | None = None,
+        record: bool = False,
     ) -> None:
         self.leg = fakes.FakeLeg()
         self.seat = fakes.FakeSeat()
@@ -93,7 +96,7 @@ class Rig:
             new_measures=lambda leg: measures or fakes.NoMeasures(),
             log=fakes.NoLog(),
             agent=AgentConfig(),
-            recording=RecordingConfig(),
+            recording=RecordingConfig(enabled=record, folder="/rec"),
             gateway="gw",
             clock=MonotonicClock(),
             wall=lambda: 1.0,
@@ -417,6 +420,27 @@ async def test_call_moves_to_the_spare_when_its_worker_dies_and_says_the_rest() 
         await rig.settle()
         assert ("reroute", 7) in rig.leg.did
         assert list(rig.spare.texts().values()) == ["hello there"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_recording_is_told_as_ready_only_when_its_file_is_there(is_there: bool) -> None:
+    rig = Rig(record=True)
+    rig.seat.recording_ready = is_there
+    async with running(rig):
+        pass
+    told = [event.data for event in rig.store.events if event.name == "recording.ready"]
+    assert told == ([{"path": "/rec/call-1.wav", "truncated": False}] if is_there else [])
+
+
+async def test_call_that_moves_records_beside_what_was_recorded_before() -> None:
+    rig = Rig(record=True)
+    rig.spare.recording_ready = True
+    async with running(rig):
+        rig.seat.die()
+        await rig.settle()
+    assert rig.pool.recordings == ["/rec/call-1.wav", "/rec/call-1-2.wav"]
+    (told,) = [event.data for event in rig.store.events if event.name == "recording.ready"]
+    assert told == {"path": "/rec/call-1-2.wav", "truncated": True}
 
 
 async def test_call_ends_as_worker_lost_when_no_seat_is_left() -> None:

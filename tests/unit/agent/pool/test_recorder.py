@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import time
 import wave
 from pathlib import Path
 
 import numpy as np
 
-from agent.pool.recorder import AUDIO, CLOSE, OPEN, Recorder, RecorderLink
+from agent.pool.recorder import AUDIO, CLOSE, DONE, FAILED, OPEN, Recorder, RecorderLink
 
 
 def message(kind: bytes, number: int, rest: bytes = b"") -> bytes:
@@ -25,7 +26,8 @@ def test_frames_that_were_dropped_are_silence_so_that_times_stay_right(tmp_path:
     recorder.take(audio(7, 3, 22))
     recorder.take(audio(8, 0, 33))  # nobody's
     assert not path.exists()
-    recorder.take(message(CLOSE, 7))
+    assert recorder.take(message(CLOSE, 7)) == message(DONE, 7)
+    assert recorder.take(message(CLOSE, 8)) == message(FAILED, 8)
     with wave.open(str(path)) as file:
         samples = np.frombuffer(file.readframes(9999), "<i2").reshape(-1, 160, 2)
     assert samples[:, 0, 0].tolist() == [11, 0, 0, 22]
@@ -53,5 +55,10 @@ def test_a_recorder_that_cannot_keep_up_is_told_as_truncated(tmp_path: Path) -> 
         link.write([number], frame, frame)
     assert link.close(number)
     assert not link.close(other)
-    link.stop()
+    ended: dict[int, bool] = {}
+    while link.awaits:
+        ended |= dict(link.closed())
+        time.sleep(0.005)
+    assert ended == {number: True, other: True}
     assert (tmp_path / "a.wav").exists()
+    link.stop()
