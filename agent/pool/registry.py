@@ -48,6 +48,7 @@ class WorkerRegistry:
     ) -> SeatHandle:
         """Another seat for a call whose worker has died: a spare first (it becomes a worker), else who has room.
 
+        A worker that lives and gave up only this call's row is asked again where there is no other.
         Raises ``AdmissionRefused`` where nobody can take it.
         """
         self._prune()
@@ -56,6 +57,8 @@ class WorkerRegistry:
             spare = self._spares.pop(0)
             self._workers.append(spare)
             others.append(spare)
+        if not others and not lost.client.lost.is_set():
+            others.append(lost.client)
         return await self._open(others, lost.call_id, profile=profile, persona=persona, record=record)
 
     async def _open(
