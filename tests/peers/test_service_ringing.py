@@ -13,7 +13,7 @@ from aiohttp import web
 from agent.app import Service, new_secret, start_service
 from tests.peers.programs import require
 from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, events
-from tests.peers.sip_client import OFFER, sip_client, to_of
+from tests.peers.sip_client import OFFER, sip_client, status_of, to_of
 from tests.peers.sip_service import run_sipp
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -41,11 +41,11 @@ async def slow_customer() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def ringing_service() -> AsyncIterator[Service]:
+async def ringing_service(*, budget_s: float = 4.0) -> AsyncIterator[Service]:
     async with slow_customer() as url:
         settings = {
             "agent.decision_url": url,
-            "agent.decision_budget_s": 4.0,
+            "agent.decision_budget_s": budget_s,
             "webhooks.secret": new_secret(),
             "webhooks.allow_http": True,
             "webhooks.allow_networks": ["127.0.0.0/8"],
@@ -74,6 +74,21 @@ async def test_slow_decision_is_waited_for(tmp_path: Path) -> None:
         assert await run_sipp(program, "basic", service.sip_port, tmp_path) == ""
         (call,) = await all_ended(service, 1)
         assert call["reason"] == "caller_hangup"
+
+
+async def test_decision_that_never_comes_in_time_is_an_accepted_call() -> None:
+    """The caller hears it ring meanwhile; ``agent.on_decision_failure`` says what then."""
+    async with ringing_service(budget_s=1.0) as service, sip_client(service.sip_port) as client:
+        client.send(client.request("INVITE", 1, body=OFFER))
+        rung = [status_of(answer) for answer in await client.answers(0.8)]
+        assert rung == [100, 180]
+        answer = await client.final(1.0)
+        assert status_of(answer) == 200
+        client.ack(answer)
+        client.send(client.request("BYE", 2, to=to_of(answer)))
+        assert status_of(await client.final()) == 200
+        await all_ended(service, 1)
+        assert_clean_log(service)
 
 
 async def test_burst_of_the_same_invite_and_a_late_ack_is_one_call() -> None:
