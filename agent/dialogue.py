@@ -272,7 +272,7 @@ class Dialogue:
         utterance = self._mouth.ended(event)
         if utterance is None or (utterance.on_turn and event.reason == "dropped"):
             return
-        say = utterance.say
+        say, complete = utterance.say, event.complete and not utterance.failed
         self._orders.note(
             "utterance",
             at=event.at,
@@ -282,10 +282,8 @@ class Dialogue:
             unheard=event.unheard,
             why=event.reason,
         )
-        self._orders.tell(
-            Spoke(text=say.text, heard=event.heard, complete=event.complete, interruptible=say.interruptible)
-        )
-        if event.complete:
+        self._orders.tell(Spoke(text=say.text, heard=event.heard, complete=complete, interruptible=say.interruptible))
+        if complete:
             self._conversation.heard(event.heard, complete=True)
         elif event.reason == "yielded":
             self._cut(event)

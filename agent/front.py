@@ -21,7 +21,7 @@ from agent.api.health import add_health_routes
 from agent.app import READY_FILE, worker_names
 from agent.config import Config
 from agent.customer import CustomerServer
-from agent.errors import StoreUnavailable
+from agent.errors import StoreUnavailable, VoiceFailed
 from agent.events.names import LogEvent
 from agent.leases import Leases
 from agent.measures import CallMeasures
@@ -98,7 +98,7 @@ class Front:
         await self._voice.start()
         stack.push_async_callback(self._voice.stop)
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
-        tasks.start(self._voice.preload(list(brain.fixed_phrases())))
+        tasks.start(self._preload(list(brain.fixed_phrases())))
         await self._connect_engine(tasks)
         recogniser = config.ears.recogniser if config.engine.model == "parts" else "none"
         self._log.info(LogEvent.EARS_LIVE, model=config.engine.model, recogniser=recogniser)
@@ -130,6 +130,12 @@ class Front:
         await self._serve_http(stack, customer)
         self._ready = True
         self._announce()
+
+    async def _preload(self, phrases: list[str]) -> None:
+        try:
+            await self._voice.preload(phrases)
+        except VoiceFailed as error:  # the cache stays emptier; calls render what they need
+            self._log.warning(LogEvent.VOICE_FAILED, error=str(error))
 
     # --- engine and edge ---
 

@@ -34,6 +34,8 @@ class Utterance:
     on_turn: int = 0
     on_revision: int = 0
     started: bool = False
+    failed: bool = False
+    """The voice gave up on it: the worker's "played" is true of what it got only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,7 @@ class Mouth:
                 last = piece.last
                 seat.send(_audio(self._call_id, utterance.number, piece))
         except VoiceFailed as error:
+            utterance.failed = True
             self._on_failure(str(error))
         finally:
             await speech.aclose()

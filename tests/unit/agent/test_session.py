@@ -11,7 +11,7 @@ import pytest
 
 from agent.brain.protocol import Hangup, Say, SendDtmf, SetExpect, Tool, Transfer
 from agent.config import AgentConfig, RecordingConfig
-from agent.errors import AdmissionRefused
+from agent.errors import AdmissionRefused, VoiceFailed
 from agent.expectation import Expect, ExpectKind
 from agent.pool.messages import (
     BeginUtterance,
@@ -464,6 +464,21 @@ async def test_uninterruptible_sentence_that_was_lost_is_said_again() -> None:
         )  # fmt: skip
         await rig.settle()
         assert rig.said() == ["this is a machine", "this is a machine"]
+
+
+async def test_disclosure_that_the_voice_could_not_say_is_not_told_as_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(self: Any, text: str) -> AsyncIterator[Any]:
+        raise VoiceFailed("dead")
+        yield
+
+    monkeypatch.setattr(fakes.FakeVoice, "speak", fail)
+    rig = Rig(opening=[Say(text="this is an assistant", interruptible=False)])
+    async with running(rig):
+        (begin,) = rig.seat.of(BeginUtterance)
+        rig.seat.emit(fakes.played(begin.utterance, ""))
+        await rig.settle()
+        assert len(rig.seat.of(BeginUtterance)) == 1  # and a dead voice is not asked for ever
+    assert "disclosure.completed" not in rig.store.names()
 
 
 async def test_disclosure_is_told_when_it_was_heard_whole() -> None:
