@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agent.lifecycle import TABLE, LifeAction, LifeInput, step
+from pathlib import Path
+
+from agent.lifecycle import TABLE, LifeAction, LifeInput, render_markdown, step
 from agent.store.interface import CallState
 
 
@@ -32,3 +34,8 @@ def test_finish_stands_exactly_on_the_rows_that_end() -> None:
 def test_nothing_happens_after_the_end() -> None:
     for happened in LifeInput:
         assert step(CallState.ENDED, happened) == (CallState.ENDED, ())
+
+
+def test_the_page_is_printed_from_the_table() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "lifecycle.md"
+    assert page.read_text(encoding="utf-8").endswith("\n\n" + render_markdown())
