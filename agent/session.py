@@ -139,6 +139,8 @@ class Session:
         self._answered_at: float | None = None
         self._media_base_ms = 0
         self._disclosed = False
+        self._silent: EndReason | None = None
+        """The caller's media stopped during a transfer, and has not come back."""
         self._recording = ""
         self._tally = _Tally()
         self._log = services.log.bind(call_id=self.call_id)
@@ -277,6 +279,8 @@ class Session:
             case MediaTimeout():
                 reason = _silence_reason(event.silent_s, self.state)
                 self._log.info(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
+                if self.state is CallState.TRANSFERRING:  # many telephones send nothing while they are transferred
+                    self._silent = reason
                 self._end(LifeInput.MEDIA_LOST, reason)
             case MediaQuality():
                 self._quality(event)
@@ -565,7 +569,9 @@ class Session:
     def _transfer_failed(self, status: int, reason: str) -> None:
         if self.state is CallState.TRANSFERRING:
             self._move(LifeInput.TRANSFER_FAILED)
-            if self._dialogue is not None:
+            if self._silent is not None:  # told once only: nobody would end this call any more
+                self._end(LifeInput.MEDIA_LOST, self._silent)
+            elif self._dialogue is not None:
                 self._dialogue.transfer_failed(status, reason)
 
     async def _time_limit(self) -> None:
@@ -591,6 +597,8 @@ class Session:
             self._end(LifeInput.FAILED, EndReason.INTERNAL_ERROR)
 
     def _quality(self, event: MediaQuality) -> None:
+        if event.received > self._tally.quality.get("received", 0):
+            self._silent = None
         self._tally.quality = {
             "sent": event.sent,
             "received": event.received,

@@ -342,6 +342,19 @@ async def test_failed_transfer_goes_back_to_the_brain() -> None:
         assert ("transfer_failed", 486) in rig.conversation.told
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+async def test_failed_transfer_of_a_caller_who_has_fallen_silent_ends_the_call(is_back: bool) -> None:
+    rig = Rig({"person": [Transfer(target="sip:person@example.org")]}, opening=[])
+    async with running(rig):
+        await rig.turn("person")
+        rig.leg.emit(fakes.quality(sent=10, received=10))
+        rig.leg.emit(MediaTimeout(leg_id=CALL, silent_s=15.0))
+        rig.leg.emit(fakes.quality(sent=20, received=15 if is_back else 10))
+        rig.leg.emit(TransferNotified(leg_id=CALL, outcome=TransferOutcome.FAILED, status=486, reason="busy"))
+        await rig.settle()
+    assert rig.store.ended == [("success", "caller_hangup") if is_back else ("client_error", "media_timeout")]
+
+
 async def test_transfer_that_succeeds_ends_the_call_as_transferred() -> None:
     rig = Rig({"person": [Transfer(target="sip:person@example.org")]}, opening=[])
     async with running(rig):
