@@ -11,7 +11,27 @@ import pytest
 ROOT = Path(__file__).parents[2]
 IO_MODULES = {"asyncio", "socket", "ssl", "threading", "time", "random", "structlog", "selectors", "subprocess"}
 
+NOT_ON_A_TICK = {
+    "asyncio",
+    "threading",
+    "ssl",
+    "structlog",
+    "logging",
+    "agent.logging",
+    "agent.store",
+    "redis",
+    "sqlite3",
+}
+"""Invariant 1: what a tick and a step may not wait for."""
+
 FORBIDDEN: dict[str, set[str]] = {
+    **{
+        f"telephony.{module}": NOT_ON_A_TICK
+        for module in ("edge", "edge_bank", "edge_control", "edge_links", "edge_queue", "edge_receive", "edge_reports")
+    },
+    "agent.pool.worker": NOT_ON_A_TICK,
+    "agent.pool.recorder": NOT_ON_A_TICK,
+    "agent.pool.measure": NOT_ON_A_TICK,
     "telephony.audio": IO_MODULES | {"aiortc", "os"},
     "telephony.rtp": IO_MODULES | {"aiortc", "os"},
     "telephony.sdp": IO_MODULES | {"aiortc", "os"},
@@ -109,6 +129,27 @@ def test_there_is_no_import_cycle() -> None:
 
     for name in sorted(names):
         visit(name, ())
+
+
+TASK_OWNERS = {
+    "agent.tasks": "a task group that is cancelled at the end of its block",
+    "agent.session": "one tool call, awaited and cancelled in the same function",
+    "agent.supervisor": "its task group; two waits that are cancelled in the same function",
+    "agent.events.webhooks": "task groups inside its run",
+    "agent.store.spool": "one task from open to close, which awaits it",
+    "telephony.sip_plane": "one task from start to stop, which awaits it, and the group that it owns",
+}
+"""Who may start tasks, and what ends them. The benches and the simulator own theirs."""
+
+
+def test_tasks_are_started_only_by_those_who_end_them() -> None:
+    found = {
+        name
+        for name, _, tree in MODULES
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"create_task", "ensure_future"}
+    }
+    assert {name for name in found if not name.startswith(("agent.bench", "agent.simulator"))} == set(TASK_OWNERS)
 
 
 def test_only_the_command_line_prints() -> None:
