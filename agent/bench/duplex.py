@@ -36,7 +36,7 @@ from agent.bench.machine import machine_facts
 from agent.bench.statistics import ms, number, percentile
 from agent.bench.transport import punctuality, together
 from agent.simulator.caller import CallResult, run_call
-from agent.simulator.energy import Span, agent_spans
+from agent.simulator.energy import Span, agent_onsets
 from agent.simulator.media import MediaThread
 from agent.simulator.phone import DialFailed
 from agent.simulator.recording import ear_channel
@@ -163,7 +163,7 @@ class Runner:
 async def service_log(http_url: str, result: CallResult) -> ServiceLog:
     """The service's own account of a call, on the caller's clock."""
     entries = await fetch_timeline(http_url, result.book)
-    offset_s = media_offset_s(entries, [span.start for span in agent_spans(result.agent)])
+    offset_s = media_offset_s(entries, agent_onsets(result.agent))
     return log_from_timeline(entries, offset_s=offset_s, backchannels=BACKCHANNELS)
 
 

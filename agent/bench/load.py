@@ -25,7 +25,7 @@ from agent.bench.machine import ServiceCost, machine_facts, service_cost, steal_
 from agent.bench.statistics import number, percentile
 from agent.bench.transport import punctuality, together
 from agent.simulator.caller import CallResult, run_call
-from agent.simulator.energy import agent_spans
+from agent.simulator.energy import agent_onsets
 from agent.simulator.media import MediaThread
 from agent.simulator.phone import DialFailed, PhoneBook
 from agent.simulator.render import Cue, Renderer
@@ -189,7 +189,7 @@ async def _logs(http_url: str, results: Sequence[CallResult | None]) -> dict[str
     async def one(result: CallResult) -> None:
         async with limit:
             entries = await fetch_timeline(http_url, result.book)
-        offset_s = media_offset_s(entries, [span.start for span in agent_spans(result.agent)])
+        offset_s = media_offset_s(entries, agent_onsets(result.agent))
         found[result.call] = log_from_timeline(entries, offset_s=offset_s)
 
     async with asyncio.TaskGroup() as group:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from agent.brain.examples import example_path
 from agent.simulator.caller import CallResult, run_call, save_call
-from agent.simulator.energy import agent_spans
+from agent.simulator.energy import agent_onsets
 from agent.simulator.html import render_page
 from agent.simulator.media import MediaThread
 from agent.simulator.script import load_script
@@ -37,7 +37,7 @@ async def call_command(uri: str, script: Path | None, out: Path, *, http_url: st
         result.agent,
         caller_samples=len(result.caller),
         entries=entries,
-        offset_s=media_offset_s(entries, [span.start for span in agent_spans(result.agent)]),
+        offset_s=media_offset_s(entries, agent_onsets(result.agent)),
     )
     (out / "timeline.json").write_text(json.dumps(timeline.to_json(), indent=1) + "\n", encoding="utf-8")
     page = out / "call.html"

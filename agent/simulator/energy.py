@@ -109,5 +109,10 @@ def segments(spans: list[Span]) -> list[Span]:
     return [span for span in merged(spans, MERGE_GAP_S) if span.length >= SHORTEST_SEGMENT_S - 1e-6]
 
 
+def agent_onsets(pcm: Pcm) -> list[float]:
+    """Where the agent's segments begin, in seconds."""
+    return [segment.start for segment in segments(agent_spans(pcm))]
+
+
 def _spans(found: list[tuple[int, int]]) -> list[Span]:
     return [Span(start * FRAME_S, end * FRAME_S) for start, end in found]

@@ -14,7 +14,7 @@ TIMEOUT_S = 5.0
 TRIES = 6
 PAUSE_S = 0.5
 PAGE, PAGES = 100, 20
-NEAR_S = 0.4
+FARTHEST_S, AGREE_S = 6.0, 0.06
 
 
 async def fetch_json(url: str) -> dict[str, Any] | None:
@@ -50,17 +50,22 @@ async def find_call(http_url: str, user: str) -> str:
 def media_offset_s(entries: list[dict[str, Any]], onsets: list[float]) -> float:
     """What to add to the service's media times so that its utterances begin where the caller heard them begin.
 
-    Both clocks start when the call is answered, each on its own side. The median over all utterances whose onset on
-    the wire is unmistakable; 0 where there is none.
+    ``onsets``: where the agent's segments begin on the wire. The service's clock may have begun some time before the
+    caller's, so every pair votes for its difference; the difference that most utterances agree on wins, the smaller
+    one on a tie. 0 where nothing agrees.
     """
-    found: list[float] = []
-    for entry in entries:
-        data = entry.get("data") or {}
-        if entry.get("kind") == "utterance" and isinstance(data, dict) and data.get("phase") == "started":
-            at = float(entry.get("at_ms", 0)) / 1000
-            near = [onset - at for onset in onsets if -NEAR_S <= onset - at <= NEAR_S]
-            found += near[:1] if len(near) == 1 else []
-    return statistics.median(found) if found else 0.0
+    starts = [
+        float(entry.get("at_ms", 0)) / 1000
+        for entry in entries
+        if entry.get("kind") == "utterance" and (entry.get("data") or {}).get("phase") == "started"
+    ]
+    votes = sorted((onset - start for start in starts for onset in onsets if abs(onset - start) <= FARTHEST_S), key=abs)
+    best: list[float] = []
+    for vote in votes:
+        agreeing = [other for other in votes if abs(other - vote) <= AGREE_S]
+        if len(agreeing) > len(best):
+            best = agreeing
+    return statistics.median(best) if best else 0.0
 
 
 async def fetch_timeline(http_url: str, book: PhoneBook) -> list[dict[str, Any]]:
