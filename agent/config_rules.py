@@ -126,6 +126,11 @@ def even_port(value: object) -> str | None:
     return None if fits else f"must be an even port in 1024 to 65534, not {value}"
 
 
+def phase_count(value: object) -> str | None:
+    """Frames are sent half of the phases after they came in."""
+    return None if value in (2, 4, 8, 10, 20) else f"must be 2, 4, 8, 10 or 20, not {value}"
+
+
 PORT = between(0, 65535)
 SCORE = between(0, 1)
 ONE_OR_MORE = between(1)
@@ -142,7 +147,7 @@ VALUES: dict[str, Rule] = (
         "sip.max_half_open": ONE_OR_MORE,
         "media.port_min": even_port,
         "media.port_max": between(1025, 65535),
-        "media.phases": between(1, 20),
+        "media.phases": phase_count,
         "media.playout_min_ms": between(0, 100),
         "media.playout_start_ms": between(0, 100),
         "media.playout_max_ms": between(0, 100),

@@ -370,6 +370,8 @@ class Session:
             truncated = self._seat.recording_truncated or self._tally.reseated > 0
             self._scribe.event(WebhookEvent.RECORDING_READY, path=self._recording, truncated=truncated)
             self._log.info(LogEvent.RECORDING_READY, path=self._recording, truncated=truncated)
+        elif self._recording and was_answered:
+            self._log.warning(LogEvent.RECORDING_FAILED, path=self._recording)
         event = Event(
             name=WebhookEvent.CALL_ENDED,
             at=self._services.wall(),

@@ -122,4 +122,5 @@ class LogEvent(StrEnum):
     WEBHOOK_FAILED = "webhook.failed"
     WEBHOOK_DEAD = "webhook.dead"
     RECORDING_READY = "recording.ready"
+    RECORDING_FAILED = "recording.failed"
     HTTP_LISTENING = "http.listening"

@@ -104,6 +104,7 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({"sip.port": 65536}, "sip.port", "0 to 65535"),
         ({"media.port_min": 20001}, "media.port_min", "even"),
         ({"media.port_min": 30000}, "media.port_min", "less than"),
+        ({"media.phases": 3}, "media.phases", "2, 4, 8, 10 or 20"),
         ({"media.playout_start_ms": 10}, "media.playout_start_ms", "between"),
         ({"media.playout_max_ms": 120}, "media.playout_max_ms", "100"),
         ({"engine.step_budget": 1.5}, "engine.step_budget", "at most 1"),
