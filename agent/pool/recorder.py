@@ -228,6 +228,7 @@ class Recorder:
 
 def main() -> None:
     """The process: reads until the worker's end is closed. The socket's number is the only argument."""
+    os.umask(0o077)  # what callers say is for the service's own user
     recorder = Recorder()
     with socket.socket(fileno=int(sys.argv[1])) as source:
         while message := source.recv(1024 * 1024):
