@@ -1,6 +1,6 @@
 """The parcel company's back end: answers Crosstalk's webhooks and keeps what they tell. Copy it and make it yours.
 
-    python deploy/examples/parcel/backend.py --port 8090 --db parcel.db --secret whsec_…
+    CROSSTALK_WEBHOOKS__SECRET=whsec_… python deploy/examples/parcel/backend.py --port 8090 --db parcel.db
 
 One address for everything, ``POST /webhooks``. Each request is signed (https://www.standardwebhooks.com) and may come
 more than once: the same ``webhook-id`` gets the same answer and is stored once.
@@ -20,6 +20,7 @@ import binascii
 import datetime as dt
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -247,8 +248,14 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--db", default="parcel.db", help="SQLite file")
-    parser.add_argument("--secret", required=True, help="whsec_… as in Crosstalk's webhooks.secret")
+    parser.add_argument(
+        "--secret",
+        default=os.environ.get("CROSSTALK_WEBHOOKS__SECRET"),
+        help="whsec_… as in Crosstalk's webhooks.secret; better by that environment variable: arguments can be seen",
+    )
     options = parser.parse_args()
+    if not options.secret:
+        parser.error("set CROSSTALK_WEBHOOKS__SECRET to the secret that Crosstalk signs with")
     logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
     store = ParcelStore(options.db)
     try:
