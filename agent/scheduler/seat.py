@@ -86,6 +86,8 @@ class Seat:
         self._fade = np.zeros(FADE_SAMPLES, np.int16)
         self._fading = False
         self._cut_frame = 0
+        self._rest_samples = profile.rest_after_yield_ms * SAMPLES_PER_MS
+        self._rests_until = 0
         self._unconfirmed = 0
         self._model_active = 0
         self._overlap_open = False
@@ -212,7 +214,7 @@ class Seat:
         floor, speech = self.floor, self.speech
         sounds = False
         if floor.state is FloorState.OPEN:
-            if speech.has_audio:
+            if speech.has_audio and floor.now >= self._rests_until:
                 self._move(FloorInput.AGENT_STARTED, "utterance")
             elif model_pcm is not None and self._model_sounds(model_pcm):
                 self._move(FloorInput.AGENT_STARTED, "model speaks")
@@ -400,6 +402,8 @@ class Seat:
             "reopened" if cause is FloorInput.TURN_REOPENED else "yielded", fade=self._fade, gain=self.gain.now
         )
         self._fading, self.silenced, self._model_active = True, True, 0
+        if cause is not FloorInput.KEY_PRESSED:  # a key is no voice to give way to
+            self._rests_until = self.floor.now + self._rest_samples
         self.gain.reset()
         self._tell_ended(ended)
 

@@ -30,6 +30,8 @@ class FloorProfile:
     """Silence that long after an overlap turns our voice up again."""
     gap_ms: int = 300
     """Pauses shorter than this do not end an overlap's speech clock."""
+    rest_after_yield_ms: int = 540
+    """Silence that we keep after a yield before we speak again, so that giving way is heard as giving way."""
     duck_db: float = -15.0
     end_score: float = 0.5
     """``p_end`` from which a turn is over."""

@@ -129,6 +129,18 @@ def test_a_yield_is_silence_in_the_commit_of_that_very_step() -> None:
     assert engine.names() == ["SeatOpened", "UtteranceStarted", "OverlapEnded", "UtteranceEnded", "TurnStarted"]
 
 
+def test_after_a_yield_we_rest_so_that_giving_way_is_heard() -> None:
+    engine = Engine()
+    speaking(engine)
+    engine.until(UtteranceEnded, LOUD)
+    silent_from = len(engine.out["a"])
+    engine.until(TurnEnded, SILENCE)
+    engine.say(2)
+    engine.run(1000)
+    silent = [frame.any() for frame in engine.out["a"][silent_from:]].index(True)
+    assert silent * 20 >= engine.profile.rest_after_yield_ms - 20
+
+
 def test_pauses_under_the_gap_do_not_end_the_speech_clock() -> None:
     engine = Engine()
     speaking(engine)
