@@ -95,3 +95,15 @@ class Measures(Protocol):
     def decision(self, fallback: bool, took_s: float) -> None: ...
 
     def quality(self, quality: MediaQuality) -> None: ...
+
+
+class Watch(Protocol):
+    """Told of a call's facts as they happen. Must not wait, must not raise."""
+
+    def __call__(self, call_id: str, tenant: str, kind: str, at_ms: int, data: dict[str, Any], /) -> None:
+        """``kind``: a timeline kind, ``state``, ``quality``, or a webhook event's name. ``at_ms``: media time."""
+        ...
+
+
+def watched_by_nobody(call_id: str, tenant: str, kind: str, at_ms: int, data: dict[str, Any], /) -> None:
+    """The default ``Watch``."""

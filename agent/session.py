@@ -22,7 +22,7 @@ from agent.lifecycle import LifeAction, LifeInput, step
 from agent.logging import Log
 from agent.mouth import Mouth
 from agent.pool.messages import SeatEvent, SetHold
-from agent.ports import Decision, Decisions, Measures, Pool, SeatLease
+from agent.ports import Decision, Decisions, Measures, Pool, SeatLease, Watch, watched_by_nobody
 from agent.scribe import Scribe
 from agent.store.interface import CallRecord, CallState, Event
 from agent.tasks import Tasks
@@ -30,6 +30,7 @@ from agent.voice.protocol import Voice
 from telephony.clock import Clock
 from telephony.errors import TelephonyError
 from telephony.events import (
+    Direction,
     DtmfReceived,
     LegAnswered,
     LegEnded,
@@ -37,6 +38,7 @@ from telephony.events import (
     LegHeld,
     LegInfo,
     LegResumed,
+    LegRinging,
     MediaQuality,
     MediaTimeout,
     TransferNotified,
@@ -76,6 +78,22 @@ class Services:
     clock: Clock
     wall: Callable[[], float]
     """Aware-UTC epoch seconds, for records and events."""
+    watch: Watch = watched_by_nobody
+    """Told of everything that happens, as it happens."""
+    brain_of: Callable[[str], Brain | None] = lambda name: None
+    """The brain of a named agent; ``None``: there is no such agent, the default one answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A call that we place: what would otherwise be decided when it comes in."""
+
+    decision: Decision
+    tenant: str = "default"
+    ring_limit_s: float = 45.0
+    """How long the far end may ring."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Kept in the record from the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +109,14 @@ class _Order:
     reason: EndReason
 
 
-_Inbox = LegEvent | SeatEvent | ToolResult | _SeatGone | _Order
+@dataclass(frozen=True, slots=True)
+class _TransferOrder:
+    """From an operator."""
+
+    target: str
+
+
+_Inbox = LegEvent | SeatEvent | ToolResult | _SeatGone | _Order | Say | _TransferOrder
 
 
 @dataclass(slots=True)
@@ -121,11 +146,15 @@ class _Tally:
 class Session:
     """Runs one offered leg to its end."""
 
-    def __init__(self, leg: Leg, services: Services) -> None:
+    def __init__(self, leg: Leg, services: Services, *, placed: Placed | None = None) -> None:
+        """``placed``: the leg is one that ``answer`` dials."""
         self.call_id = leg.info.leg_id
         self.state = CallState.OFFERED
+        self.tenant = placed.tenant if placed is not None else "default"
         self._leg = leg
+        self._placed = placed
         self._services = services
+        self._agent = (placed.decision.agent if placed is not None else "") or services.agent.name
         self._clock = services.clock
         self._measures = services.new_measures(leg.info)
         self._scribe = services.new_scribe()
@@ -142,6 +171,9 @@ class Session:
         self._silent: EndReason | None = None
         """The caller's media stopped during a transfer, and has not come back."""
         self._recording = ""
+        self._floor = ""
+        self._dial: dict[str, Any] = {}
+        """Status and reason of a call that we placed and nobody answered."""
         self._tally = _Tally()
         self._log = services.log.bind(call_id=self.call_id)
 
@@ -151,6 +183,36 @@ class Session:
     def claim(self) -> tuple[str, int] | None:
         """``(call_id, fence)`` of the record, once there is one."""
         return (self.call_id, self._scribe.fence) if self._scribe.call_id and not self._scribe.fenced else None
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """The call as it is now, for people who watch it."""
+        seat = self._seat.address if self._seat is not None else None
+        latencies = self._tally.latencies_ms
+        return {
+            "state": self.state.value,
+            "floor": self._floor,
+            "media_ms": self._media_ms(),
+            "worker": seat.worker.rpartition("/")[2].removesuffix(".audio") if seat is not None else "",
+            "row": seat.row if seat is not None else None,
+            "turns": self._tally.turns,
+            "interruptions": self._tally.interruptions,
+            "response_ms": round(latencies[-1]) if latencies else None,
+            "quality": dict(self._tally.quality),
+            "is_recorded": bool(self._recording),
+        }
+
+    def may_transfer(self, target: str) -> bool:
+        """Whether the target is one that calls may be transferred to."""
+        return any(target.startswith(prefix) for prefix in self._services.pool.transfer_targets)
+
+    def order_say(self, text: str, *, interruptible: bool = True) -> None:
+        """Say an operator's text after what is being said."""
+        self._put(Say(text=text, interruptible=interruptible))
+
+    def order_transfer(self, target: str) -> None:
+        """Blind transfer by an operator."""
+        self._put(_TransferOrder(target))
 
     def order_hangup(self, reason: EndReason) -> None:
         """End the call from outside (operator, drain)."""
@@ -183,8 +245,8 @@ class Session:
         await self._scribe.create(
             CallRecord(
                 call_id=self.call_id,
-                tenant="default",
-                agent=self._services.agent.name,
+                tenant=self.tenant,
+                agent=self._agent,
                 transport=info.transport,
                 direction=info.direction.value,
                 from_uri=info.from_uri,
@@ -193,15 +255,14 @@ class Session:
                 owner=self._services.gateway,
                 fence=0,
                 created_at=self._services.wall(),
+                data=dict(self._placed.data) if self._placed is not None else {},
             )
         )
+        self._watch("state", self._media_ms(), {"state": self.state.value, "from": info.from_uri, "to": info.to_uri})
         self._log.info(LogEvent.CALL_OFFERED, from_uri=info.from_uri, to_uri=info.to_uri, transport=info.transport)
-        self._start(self._ring_soon())
-        asked_at = self._clock.now()
-        decision = await self._while_leg_lives(self._services.decisions.incoming(self.call_id, info))
+        decision = self._placed.decision if self._placed is not None else await self._decide(info)
         if decision is None:
             return
-        self._measures.decision(decision.fallback, self._clock.now() - asked_at)
         if decision.action != "accept":
             self._refuse(EndReason.REFUSED_BY_POLICY, *_REFUSALS[decision.action])
             return
@@ -216,6 +277,15 @@ class Session:
         self._dialogue = self._new_dialogue(decision)
         self._move(LifeInput.ADMITTED)
         await self._act_start_media()
+
+    async def _decide(self, info: LegInfo) -> Decision | None:
+        """What the customer's server says; ``None`` if the caller gave up meanwhile."""
+        self._start(self._ring_soon())
+        asked_at = self._clock.now()
+        decision = await self._while_leg_lives(self._services.decisions.incoming(self.call_id, info))
+        if decision is not None:
+            self._measures.decision(decision.fallback, self._clock.now() - asked_at)
+        return decision
 
     async def _ring_soon(self) -> None:
         """Say that it rings when nothing is decided soon: a caller without any answer gives up or calls twice."""
@@ -245,8 +315,15 @@ class Session:
         try:
             await self._leg.answer(self._seat.address)
         except TelephonyError as error:
-            self._end(LifeInput.FAILED, EndReason.NOT_ACCEPTABLE)
+            reason = EndReason.NOT_ACCEPTABLE
+            if self._placed is not None:
+                reason, self._dial = EndReason.DIAL_FAILED, {"status": 0, "reason": str(error)}
+            self._end(LifeInput.FAILED, reason)
             self._log.info(LogEvent.CALL_FAILED, error=str(error))
+            return
+        if self._placed is not None:  # ringing tones and announcements are no caller: the ears rest until the answer
+            self._seat.send(SetHold(call_id=self.call_id, held=True))
+            self._start(self._ring_limit(self._placed.ring_limit_s))
 
     async def _handle(self, item: _Inbox) -> None:
         match item:
@@ -262,22 +339,27 @@ class Session:
                 await self._reseat()
             case _Order():
                 self._end(item.what, item.reason)
+            case Say():
+                if self._dialogue is not None and self.state is CallState.ACTIVE:
+                    self._dialogue.say(item)
+            case _TransferOrder():
+                self.transfer(item.target)
 
     async def _on_leg(self, event: LegEvent) -> None:
         match event:
             case LegAnswered():
                 self._answered()
-            case LegHeld():
-                self._move(LifeInput.HELD)
-            case LegResumed():
-                self._move(LifeInput.RESUMED)
+            case LegRinging():
+                self.note("leg", at=None, phase="ringing", status=event.status)
+            case LegHeld() | LegResumed():
+                self._move(LifeInput.HELD if isinstance(event, LegHeld) else LifeInput.RESUMED)
             case DtmfReceived():
-                self._scribe.event(WebhookEvent.CALL_DTMF, digit=event.digit)
+                self._event(WebhookEvent.CALL_DTMF, digit=event.digit)
                 self.note("dtmf", at=None, digit=event.digit)
                 if self._dialogue is not None:
                     self._dialogue.key(event.digit)
             case MediaTimeout():
-                reason = _silence_reason(event.silent_s, self.state)
+                reason = _silence_reason(event.silent_s, self.state, is_placed=self._placed is not None)
                 self._log.info(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
                 if self.state is CallState.TRANSFERRING:  # many telephones send nothing while they are transferred
                     self._silent = reason
@@ -287,9 +369,15 @@ class Session:
             case TransferNotified():
                 self._transfer_news(event)
             case LegEnded():
-                self._end(LifeInput.LEG_ENDED, _reason_of(event, self.state))
+                self._leg_ended(event)
             case _:
                 pass
+
+    def _leg_ended(self, event: LegEnded) -> None:
+        is_dialling = self._placed is not None and self._answered_at is None
+        if is_dialling and not self._dial:
+            self._dial = {"status": event.status, "reason": event.reason}
+        self._end(LifeInput.LEG_ENDED, _reason_of(event, self.state, is_dialling=is_dialling))
 
     def _answered(self) -> None:
         if self.state is not CallState.RINGING:
@@ -298,14 +386,16 @@ class Session:
         self._measures.answered(self._clock.now() - self._opened_at)
         self._move(LifeInput.ANSWERED)
         info = self._leg.info
+        started = {"from": info.from_uri, "to": info.to_uri, "agent": self._agent}
+        if self._placed is not None:
+            started["direction"] = Direction.OUTBOUND.value
+            if self._seat is not None:
+                self._seat.send(SetHold(call_id=self.call_id, held=False))
         self._scribe.update(
             {"state": CallState.ACTIVE.value, "answered_at": self._services.wall()},
-            Event(
-                name=WebhookEvent.CALL_STARTED,
-                at=self._services.wall(),
-                data={"from": info.from_uri, "to": info.to_uri, "agent": self._services.agent.name},
-            ),
+            Event(name=WebhookEvent.CALL_STARTED, at=self._services.wall(), data=started),
         )
+        self._watch(WebhookEvent.CALL_STARTED, self._media_ms(), started)
         self._log.info(LogEvent.CALL_ANSWERED, row=self._seat.row if self._seat else None)
         self._start(self._time_limit())
 
@@ -317,6 +407,7 @@ class Session:
             self._tally.late_news += 1
             return
         self.state = after
+        self._watch("state", self._media_ms(), {"state": after.value})
         if after is not CallState.ENDED and happened is not LifeInput.ANSWERED:
             self._scribe.update({"state": after.value})
         for action in actions:
@@ -366,9 +457,11 @@ class Session:
             await self._last_words()
         result = RESULT_OF[self._reason]
         data = {"duration_s": round(talked_s, 2), **self._tally.summary()}
+        if self._dial:
+            data["dial"] = self._dial
         if self._seat is not None and self._seat.recording_ready and was_answered:
             truncated = self._seat.recording_truncated or self._tally.reseated > 0
-            self._scribe.event(WebhookEvent.RECORDING_READY, path=self._recording, truncated=truncated)
+            self._event(WebhookEvent.RECORDING_READY, path=self._recording, truncated=truncated)
             self._log.info(LogEvent.RECORDING_READY, path=self._recording, truncated=truncated)
         elif self._recording and was_answered:
             self._log.warning(LogEvent.RECORDING_FAILED, path=self._recording)
@@ -378,6 +471,7 @@ class Session:
             data={"result": result.value, "reason": self._reason.value, **data},
         )
         await self._scribe.finish(result=result.value, reason=self._reason.value, data=data, event=event)
+        self._watch(WebhookEvent.CALL_ENDED, self._media_ms(), event.data)
         self._measures.ended(result.value, self._reason.value, talked_s)
         self._log.info(LogEvent.CALL_ENDED, result=result.value, reason=self._reason.value, **data)
 
@@ -445,7 +539,11 @@ class Session:
             on_failure=lambda error: self._log.info(LogEvent.VOICE_FAILED, error=error),
         )
         self._start(mouth.run())
-        conversation = self._services.brain.open(facts)
+        brain = self._services.brain_of(decision.agent) if decision.agent else None
+        if brain is not None and self._agent != decision.agent:
+            self._agent = decision.agent
+            self._scribe.update({"agent": self._agent})
+        conversation = (brain or self._services.brain).open(facts)
         dialogue = Dialogue(conversation, mouth, self, call_id=self.call_id, spawn=self._start)
         assert self._seat is not None
         dialogue.attach(self._seat)
@@ -455,7 +553,7 @@ class Session:
         self._start(self._run_tool(tool))
 
     def transfer(self, target: str) -> None:
-        if not any(target.startswith(prefix) for prefix in self._services.pool.transfer_targets):
+        if not self.may_transfer(target):
             self._log.info(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
             if self._dialogue is not None:
                 self._dialogue.transfer_failed(403, "target not allowed")
@@ -480,25 +578,36 @@ class Session:
 
     def note(self, kind: str, *, at: int | None, **data: Any) -> None:
         at_ms = self._media_ms() if at is None else self._media_base_ms + at // 8
+        if kind == "floor":
+            self._floor = str(data.get("after", ""))
         self._scribe.note(at_ms, kind, **data)
+        self._watch(kind, at_ms, data)
+
+    def _event(self, name: WebhookEvent, **data: Any) -> None:
+        """One event for webhooks and for whoever watches."""
+        self._scribe.event(name, **data)
+        self._watch(name, self._media_ms(), data)
+
+    def _watch(self, kind: str, at_ms: int, data: dict[str, Any]) -> None:
+        self._services.watch(self.call_id, self.tenant, str(kind), at_ms, data)
 
     def tell(self, fact: Fact) -> None:
         match fact:
             case Turned():
                 self._tally.turns += 1
                 self._measures.turn(fact.reason)
-                self._scribe.event(
+                self._event(
                     WebhookEvent.CALL_TURN, turn=fact.turn, text=fact.text, confidence=round(fact.confidence, 3)
                 )
                 self._log.info(LogEvent.TURN_COMMITTED, turn=fact.turn, why=fact.reason, early=fact.early)
             case Interrupted():
                 self._tally.interruptions += 1
-                self._scribe.event(WebhookEvent.CALL_INTERRUPTED, heard=fact.heard, unheard=fact.unheard)
+                self._event(WebhookEvent.CALL_INTERRUPTED, heard=fact.heard, unheard=fact.unheard)
                 self._log.info(LogEvent.FLOOR_YIELDED)
             case Spoke():
                 if fact.complete and not fact.interruptible and not self._disclosed:
                     self._disclosed = True
-                    self._scribe.event(WebhookEvent.DISCLOSURE_COMPLETED, heard=fact.heard)
+                    self._event(WebhookEvent.DISCLOSURE_COMPLETED, heard=fact.heard)
             case Overlapped():
                 self._measures.overlap(fact.verdict, None if fact.stop_ms is None else fact.stop_ms / 1000)
             case Responded():
@@ -561,7 +670,7 @@ class Session:
         self.note("transfer", at=None, outcome=event.outcome.value, status=event.status)
         match event.outcome:
             case TransferOutcome.SUCCEEDED:
-                self._scribe.event(WebhookEvent.CALL_TRANSFERRED, status=event.status)
+                self._event(WebhookEvent.CALL_TRANSFERRED, status=event.status)
                 self._end(LifeInput.TRANSFER_DONE, EndReason.TRANSFERRED)
             case TransferOutcome.FAILED:
                 self._transfer_failed(event.status, event.reason)
@@ -575,6 +684,12 @@ class Session:
                 self._end(LifeInput.MEDIA_LOST, self._silent)
             elif self._dialogue is not None:
                 self._dialogue.transfer_failed(status, reason)
+
+    async def _ring_limit(self, limit_s: float) -> None:
+        await asyncio.sleep(limit_s)
+        if self.state is CallState.RINGING:
+            self._dial = {"status": 408, "reason": "no_answer"}
+            await self._inbox.put(_Order(LifeInput.TIME_UP, EndReason.DIAL_FAILED))
 
     async def _time_limit(self) -> None:
         await asyncio.sleep(self._services.agent.max_duration_s)
@@ -610,6 +725,7 @@ class Session:
             "delay_ms": round(event.delay_ms, 1),
         }
         self._measures.quality(event)
+        self._watch("quality", self._media_ms(), self._tally.quality)
 
     def _media_ms(self) -> int:
         if self._answered_at is None:
@@ -624,14 +740,16 @@ async def _awaited(asking: Awaitable[Decision]) -> Decision:
 _REFUSALS: dict[str, tuple[int, str]] = {"reject": (603, "Decline"), "busy": (486, "Busy Here")}
 
 
-def _silence_reason(silent_s: float, state: CallState) -> EndReason:
+def _silence_reason(silent_s: float, state: CallState, *, is_placed: bool) -> EndReason:
     """Who never acknowledged our answer never got it: that is the news, not that no media came."""
-    if state is CallState.RINGING:
+    if state is CallState.RINGING and not is_placed:
         return EndReason.NO_ACK
     return EndReason.NO_MEDIA if silent_s > 20 else EndReason.MEDIA_TIMEOUT
 
 
-def _reason_of(event: LegEnded, state: CallState) -> EndReason:
+def _reason_of(event: LegEnded, state: CallState, *, is_dialling: bool = False) -> EndReason:
+    if is_dialling:
+        return _LEG_REASONS.get(event.reason, EndReason.DIAL_FAILED)
     if state in (CallState.OFFERED, CallState.RINGING) and event.reason == "cancel":
         return EndReason.CANCELLED
     if state is CallState.TRANSFERRING and event.by == "caller":

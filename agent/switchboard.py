@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from agent.events.names import EndReason, LogEvent
-from agent.session import Services, Session
+from agent.session import Placed, Services, Session
 from telephony.plane import Leg
 
 
@@ -32,9 +34,24 @@ class Switchboard:
         if self._draining:
             await leg.refuse(503, "draining", retry_after_s=5)
             return
-        session = Session(leg, self._services)
+        await self._run(self._seated(Session(leg, self._services)))
+
+    def place(self, leg: Leg, placed: Placed, *, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> Session:
+        """Place a call by a leg that dials when it is answered. ``spawn`` runs the call in a task of its owner."""
+        session = self._seated(Session(leg, self._services, placed=placed))
+        spawn(self._run(session))
+        return session
+
+    def find(self, call_id: str) -> Session | None:
+        """A call that is live here."""
+        return self._sessions.get(call_id)
+
+    def _seated(self, session: Session) -> Session:
         self._sessions[session.call_id] = session
         self._empty.clear()
+        return session
+
+    async def _run(self, session: Session) -> None:
         try:
             await session.run()
         finally:
