@@ -29,7 +29,7 @@ class LegInfo:
     leg_id: str
     """Ours, unique in this process."""
     transport: str
-    """``sip``, later ``webrtc`` or ``twilio``."""
+    """``sip``, or the name of the door (``pcm``, ``live``, ``twilio``, ``webrtc``)."""
     direction: Direction
     from_uri: str
     to_uri: str
@@ -77,6 +77,15 @@ class DtmfReceived(LegEvent):
     digit: str
     """One of ``0-9*#ABCD``."""
     duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextAppended(LegEvent):
+    """A client of a stream gives the agent a text."""
+
+    channel: str
+    """``commentary`` (to be said), ``thinking`` (to know), ``instructions`` (to follow)."""
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from telephony.events import LegEvent, LegInfo
 
@@ -52,6 +52,10 @@ class Leg(Protocol):
 
     async def send_dtmf(self, digits: str) -> None:
         """Send keys (RFC 4733), one after the other."""
+        ...
+
+    def notify(self, at_ms: int, kind: str, data: dict[str, Any]) -> None:
+        """A live event of the session (an entry of its timeline) for a client that shows it; most legs ignore it."""
         ...
 
     def events(self) -> AsyncIterator[LegEvent]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from telephony.events import LegEnded, LegEvent, LegInfo, MediaQuality
 from telephony.media import LegMedia
@@ -83,6 +83,9 @@ class SipLeg:
 
     async def send_dtmf(self, digits: str) -> None:
         await self._plane.send_dtmf(self, digits)
+
+    def notify(self, at_ms: int, kind: str, data: dict[str, Any]) -> None:
+        """Nobody on a telephone reads."""
 
     async def events(self) -> AsyncIterator[LegEvent]:
         while True:
