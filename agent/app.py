@@ -46,6 +46,7 @@ def roles_of(config: Config, run_folder: str) -> list[Role]:
             "first_packet_timeout_s": media.first_packet_timeout_s,
             "silence_timeout_s": media.silence_timeout_s,
             "port_rest_s": media.port_rest_s,
+            "host": config.sip.host,
         },
     )
     workers = [_worker(config, run_folder, name) for name in worker_names(config)]

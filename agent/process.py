@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Entry of a supervised process: ``python -c … ROLE`` with options on standard input."""
     _die_with_parent()
+    os.umask(0o077)  # databases, recordings and sockets hold what callers said
     options: dict[str, Any] = json.load(sys.stdin)
     role = sys.argv[1]
     try:

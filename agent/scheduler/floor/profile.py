@@ -18,7 +18,7 @@ class FloorProfile:
     """… and under which the caller is silent (hysteresis)."""
     start_after_ms: int = 60
     """Speech that long opens a caller's turn when we are silent."""
-    duck_after_ms: int = 140
+    duck_after_ms: int = 100
     """Speech that long while we talk turns our voice down (stage one of barge-in)."""
     yield_after_ms: int = 900
     """Speech that long while we talk takes the floor (stage two, by duration)."""

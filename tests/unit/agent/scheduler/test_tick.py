@@ -99,7 +99,7 @@ def test_an_endless_turn_is_ended() -> None:
 def test_an_overlap_is_ducked_and_restored_when_the_caller_stops() -> None:
     engine = Engine()
     speaking(engine)
-    engine.run(120, SPEECH)
+    engine.run(80, SPEECH)
     assert engine.out["a"][-1][-1] == 10000
     engine.run(20, SPEECH)
     assert engine.out["a"][-1][-1] == pytest.approx(10000 * 10 ** (-15 / 20), abs=2)  # in that very step
@@ -107,7 +107,7 @@ def test_an_overlap_is_ducked_and_restored_when_the_caller_stops() -> None:
     engine.run(40)
     assert engine.out["a"][-1][-1] == 10000
     overlap = engine.all(OverlapEnded)[0]
-    assert (overlap.verdict, overlap.duration_ms) == ("false_alarm", 140)
+    assert (overlap.verdict, overlap.duration_ms) == ("false_alarm", 100)
     assert engine.all(TurnStarted, UtteranceEnded) == []
 
 
