@@ -18,6 +18,7 @@ from agent.brain.protocol import (
     Conversation,
     Hangup,
     Note,
+    RemoteConversation,
     Say,
     SendDtmf,
     SetExpect,
@@ -131,6 +132,7 @@ class Dialogue:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._conversation = conversation
+        self._remote = conversation if isinstance(conversation, RemoteConversation) else None
         self._mouth = mouth
         self._orders = orders
         self._call_id = call_id
@@ -141,6 +143,13 @@ class Dialogue:
         """What was expected while the last turn was spoken: live again when that turn is reopened."""
         self._order = asyncio.Lock()
         self._performing: set[asyncio.Task[None]] = set()
+        self._answering: asyncio.Task[None] | None = None
+        """Performs the answer to the last turn or key."""
+        self._answers_from = 0
+        """Number of the first utterance of that answer."""
+        self._preparing: asyncio.Task[None] | None = None
+        self._keyed_at = 0
+        """Number of the first utterance behind the last key: what is cut by the key ends before it."""
         self._final: Hangup | Transfer | None = None
         self._rest_unheard = ""
         self._last_overlap_ms = 0
@@ -161,10 +170,18 @@ class Dialogue:
     def open(self) -> None:
         """The call is answered: begin."""
         self._perform(self._conversation.opening())
+        if self._remote is not None:
+            self._spawn(self._listen(self._remote.unprompted()))
+
+    def close(self) -> None:
+        """The call is over."""
+        if self._remote is not None:
+            self._remote.close()
 
     def seat_lost(self) -> None:
         """The worker died: what was being said is said again, from what nobody has told us was heard."""
         self._turn_base = self._last_turn
+        self._forget_prepared()
         self._cancel_response()
         rest = self._mouth.detach()
         if rest:
@@ -183,6 +200,7 @@ class Dialogue:
             case TurnPaused():
                 self._prepare(event)
             case TurnContinued():
+                self._forget_prepared()
                 self._mouth.forget_prepared()
             case TurnEnded():
                 self._turn_ended(event)
@@ -208,11 +226,21 @@ class Dialogue:
             case TurnStarted():
                 self._orders.note("turn", at=event.at, phase="started", turn=event.turn + self._turn_base)
             case TurnWords():
-                self._orders.note("words", at=event.at, text=" ".join(event.words), final=event.final)
+                self._words(event)
             case _:
                 pass
 
+    def _words(self, event: TurnWords) -> None:
+        self._orders.note("words", at=event.at, text=" ".join(event.words), final=event.final)
+        if self._remote is not None and event.words:
+            self._remote.partial(self._turn(event))
+
     def _prepare(self, event: TurnPaused) -> None:
+        if self._remote is not None:
+            self._stop_preparing()
+            self._mouth.forget_prepared()
+            self._preparing = self._spawn(self._run_prepared(event, self._remote.prepare(self._turn(event))))
+            return
         actions = self._conversation.preview(self._turn(event))
         says: list[Say] = []
         for action in actions or ():
@@ -223,7 +251,30 @@ class Dialogue:
         if says:
             self._mouth.prepare(event.turn, event.revision, says)
 
+    async def _run_prepared(self, event: TurnPaused, actions: AsyncIterator[Action]) -> None:
+        """Render an answer as it comes, up to its first action that can be seen from outside."""
+        stream = cast("AsyncGenerator[Action, None]", actions)
+        try:
+            async for action in stream:
+                if isinstance(action, Tool | Transfer | Hangup):
+                    return
+                if isinstance(action, Say) and not action.filler:
+                    self._mouth.prepare_more(event.turn, event.revision, action)
+        finally:
+            await stream.aclose()
+
+    def _stop_preparing(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._preparing = None
+
+    def _forget_prepared(self) -> None:
+        self._stop_preparing()
+        if self._remote is not None:
+            self._remote.forget_prepared()
+
     def _turn_ended(self, event: TurnEnded) -> None:
+        self._stop_preparing()
         prepared = self._mouth.take_prepared(event.released)
         turn = self._turn(event)
         self._last_turn = turn.turn
@@ -236,16 +287,36 @@ class Dialogue:
                 turn=turn.turn, text=turn.text, confidence=turn.confidence, reason=event.reason, early=bool(prepared)
             )
         )
-        if event.reason == "key":
+        if event.reason == "key" or (self._is_answering and not turn.words) or self._is_aside(turn):
+            self._forget_prepared()
             self._drop_all(prepared)
             return
         if self._rest_unheard and self._was_false_alarm(turn):
+            self._forget_prepared()
             self._drop_all(prepared)
             self._resume("false_alarm")
             return
         self._rest_unheard = ""
         self._expect_before = self._expect
-        self._perform(self._conversation.turn(turn), prepared)
+        self._stop_answering()
+        self._answering = self._perform(self._conversation.turn(turn), prepared)
+
+    @property
+    def _is_answering(self) -> bool:
+        """The answer to an earlier turn is still being made."""
+        return self._answering is not None and not self._answering.done()
+
+    def _is_aside(self, turn: Turn) -> bool:
+        """A "mhm" while the caller waits for the rest of an answer asks for no other one."""
+        return self._is_answering and only_backchannels(turn.words)
+
+    def _stop_answering(self) -> None:
+        """The caller spoke on: an answer still being made is for words that are not the last."""
+        if self._answering is not None and not self._answering.done():
+            self._answering.cancel()
+            self._mouth.take_back(self._answers_from)
+        self._answering = None
+        self._answers_from = self._mouth.next_number
 
     def _was_false_alarm(self, turn: Turn) -> bool:
         if turn.words:
@@ -254,6 +325,7 @@ class Dialogue:
 
     def _turn_reopened(self, event: TurnReopened) -> None:
         self._orders.note("turn", at=event.at, phase="reopened", turn=event.turn + self._turn_base)
+        self._forget_prepared()
         self._cancel_response()
         self._final = None
         self._conversation.reopened(event.turn + self._turn_base)
@@ -264,6 +336,8 @@ class Dialogue:
         if utterance is None:
             return
         self._orders.note("utterance", at=event.at, phase="started", number=event.utterance, text=utterance.say.text)
+        if self._remote is not None:
+            self._remote.speaking(utterance.say.text)
         if self._speech_end is not None and not utterance.say.filler:
             self._orders.tell(Responded(latency_ms=(event.at - self._speech_end) / SAMPLES_PER_MS))
             self._speech_end = None
@@ -294,18 +368,22 @@ class Dialogue:
         self._check_final()
 
     def _cut(self, event: UtteranceEnded) -> None:
-        self._cancel_response()
-        self._final = None
-        cut = self._mouth.cut(event)
-        self._rest_unheard = cut.unheard
+        by_key = event.utterance < self._keyed_at
+        # What a key was answered with is begun before we are told what the key has cut.
+        self._cancel_response(keep=self._answering if by_key else None)
+        if not by_key:
+            self._final = None
+        self._forget_prepared()
+        cut = self._mouth.cut(event, before=self._keyed_at if by_key else None)
+        self._rest_unheard = "" if by_key else cut.unheard
         self._orders.tell(Interrupted(heard=cut.heard, unheard=cut.unheard))
         self._conversation.interrupted(cut.heard, cut.unheard)
 
     def _resume(self, why: str) -> None:
         self._rest_unheard = ""
-        actions = self._conversation.resume()
+        actions = _listed(self._conversation.resume()) if self._remote is None else self._remote.go_on()
         self._orders.note("resume", at=None, why=why)
-        self._perform(_listed(actions))
+        self._answering = self._perform(actions)
 
     # --- other inputs ---
 
@@ -313,7 +391,9 @@ class Dialogue:
         if self._seat is not None:
             self._seat.send(KeyPressed(call_id=self._call_id, digit=digit))
         self._rest_unheard = ""
-        self._perform(self._conversation.dtmf(digit))
+        self._keyed_at = self._mouth.next_number
+        self._stop_answering()
+        self._answering = self._perform(self._conversation.dtmf(digit))
 
     def tool_result(self, result: ToolResult) -> None:
         self._mouth.drop_fillers()
@@ -333,10 +413,11 @@ class Dialogue:
 
     # --- performing ---
 
-    def _perform(self, actions: AsyncIterator[Action], prepared: list[Utterance] | None = None) -> None:
+    def _perform(self, actions: AsyncIterator[Action], prepared: list[Utterance] | None = None) -> asyncio.Task[None]:
         task = self._spawn(self._run(actions, prepared or []))
         self._performing.add(task)
         task.add_done_callback(self._performed)
+        return task
 
     def _performed(self, task: asyncio.Task[None]) -> None:
         self._performing.discard(task)
@@ -350,6 +431,17 @@ class Dialogue:
                 async for action in stream:
                     self._do(action, prepared)
                 self._drop_all(prepared)
+        finally:
+            await stream.aclose()
+
+    async def _listen(self, actions: AsyncIterator[Action]) -> None:
+        """Do what comes unasked, between the answers."""
+        stream = cast("AsyncGenerator[Action, None]", actions)
+        try:
+            async for action in stream:
+                async with self._order:
+                    self._do(action, [])
+                self._check_final()
         finally:
             await stream.aclose()
 
@@ -382,9 +474,10 @@ class Dialogue:
             self._mouth.drop_said(utterance)
         prepared.clear()
 
-    def _cancel_response(self) -> None:
+    def _cancel_response(self, *, keep: asyncio.Task[None] | None = None) -> None:
         for task in self._performing:
-            task.cancel()
+            if task is not keep:
+                task.cancel()
 
     def _check_final(self) -> None:
         if not self.quiet:
@@ -398,7 +491,7 @@ class Dialogue:
             case None:
                 self._orders.fell_quiet()
 
-    def _turn(self, event: TurnPaused | TurnEnded) -> Turn:
+    def _turn(self, event: TurnPaused | TurnEnded | TurnWords) -> Turn:
         return Turn(turn=event.turn + self._turn_base, words=event.words, confidence=event.confidence)
 
 

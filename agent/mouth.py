@@ -70,6 +70,11 @@ class Mouth:
         held = {utterance.number for utterance in self._prepared}
         return not self._waiting and self._current is None and not (self._placed.keys() - held)
 
+    @property
+    def next_number(self) -> int:
+        """Number of the utterance that is said next."""
+        return self._next
+
     def attach(self, seat: Seat) -> None:
         """Speak on this seat from now on."""
         self._seat = seat
@@ -98,10 +103,14 @@ class Mouth:
         """Render an answer that the worker holds until the turn ends with exactly these words."""
         self.forget_prepared()
         for say in says:
-            utterance = self._new(say)
-            utterance.on_turn, utterance.on_revision = turn, revision
-            self._prepared.append(utterance)
-            self._waiting.append(utterance)
+            self.prepare_more(turn, revision, say)
+
+    def prepare_more(self, turn: int, revision: int, say: Say) -> None:
+        """As ``prepare``, one more text behind those that were prepared for the same words."""
+        utterance = self._new(say)
+        utterance.on_turn, utterance.on_revision = turn, revision
+        self._prepared.append(utterance)
+        self._waiting.append(utterance)
         self._wake.set()
 
     def forget_prepared(self) -> None:
@@ -124,6 +133,12 @@ class Mouth:
         """Take back one utterance that must not be said after all."""
         self._drop(utterance)
 
+    def take_back(self, first: int) -> None:
+        """Drop what was said from the number ``first`` on and has not started, except what must be heard."""
+        for utterance in (*self._waiting, *self._placed.values()):
+            if utterance.number >= first and utterance.say.interruptible and not utterance.started:
+                self._drop(utterance)
+
     def drop_fillers(self) -> None:
         """Drop fillers that have not started: something better is ready."""
         for utterance in (*self._waiting, *self._placed.values()):
@@ -142,9 +157,11 @@ class Mouth:
         """The utterance is over; ``None`` if it had been forgotten before."""
         return self._placed.pop(event.utterance, None)
 
-    def cut(self, event: UtteranceEnded) -> Cut:
-        """The utterance of ``event`` was cut: everything behind it goes too."""
-        later = sorted((u for u in (*self._placed.values(), *self._waiting) if not u.on_turn), key=lambda u: u.number)
+    def cut(self, event: UtteranceEnded, *, before: int | None = None) -> Cut:
+        """The utterance of ``event`` was cut: everything behind it goes too, up to the number ``before``."""
+        end = self._next if before is None else before
+        behind = (u for u in (*self._placed.values(), *self._waiting) if not u.on_turn and u.number < end)
+        later = sorted(behind, key=lambda u: u.number)
         unheard = [event.unheard, *(u.say.text for u in later if not u.say.filler and u.number != event.utterance)]
         for utterance in later:
             self._drop(utterance)

@@ -41,6 +41,7 @@ from telephony.events import (
     LegRinging,
     MediaQuality,
     MediaTimeout,
+    TextAppended,
     TransferNotified,
     TransferOutcome,
 )
@@ -364,6 +365,8 @@ class Session:
                 if self.state is CallState.TRANSFERRING:  # many telephones send nothing while they are transferred
                     self._silent = reason
                 self._end(LifeInput.MEDIA_LOST, reason)
+            case TextAppended():
+                self._appended(event)
             case MediaQuality():
                 self._quality(event)
             case TransferNotified():
@@ -372,6 +375,12 @@ class Session:
                 self._leg_ended(event)
             case _:
                 pass
+
+    def _appended(self, event: TextAppended) -> None:
+        """A client's text: said, or kept in the timeline for whoever reads it."""
+        self.note("appended", at=None, channel=event.channel, text=event.text)
+        if event.channel == "commentary" and self._dialogue is not None and self.state is CallState.ACTIVE:
+            self._dialogue.say(Say(text=event.text))
 
     def _leg_ended(self, event: LegEnded) -> None:
         is_dialling = self._placed is not None and self._answered_at is None
@@ -442,6 +451,8 @@ class Session:
 
     async def _finish(self) -> None:
         """The one place where a call ends."""
+        if self._dialogue is not None:
+            self._dialogue.close()
         was_answered = self._answered_at is not None
         talked_s = self._clock.now() - self._answered_at if self._answered_at is not None else 0.0
         if self._seat is None and not was_answered:
@@ -581,6 +592,7 @@ class Session:
         if kind == "floor":
             self._floor = str(data.get("after", ""))
         self._scribe.note(at_ms, kind, **data)
+        self._leg.notify(at_ms, kind, data)
         self._watch(kind, at_ms, data)
 
     def _event(self, name: WebhookEvent, **data: Any) -> None:
@@ -612,6 +624,7 @@ class Session:
                 self._measures.overlap(fact.verdict, None if fact.stop_ms is None else fact.stop_ms / 1000)
             case Responded():
                 self._tally.latencies_ms.append(fact.latency_ms)
+                self._leg.notify(self._media_ms(), "response", {"latency_ms": round(fact.latency_ms)})
                 self._measures.responded(fact.latency_ms / 1000)
 
     # --- tasks ---
@@ -772,5 +785,6 @@ _LEG_REASONS: dict[str, EndReason] = {
     "gone": EndReason.CALLER_HANGUP,
     "no_answer_sdp": EndReason.NOT_ACCEPTABLE,
     "media_error": EndReason.NOT_ACCEPTABLE,
+    "protocol": EndReason.NOT_ACCEPTABLE,
     "shutdown": EndReason.DRAINED,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from agent.expectation import Expect
 
@@ -150,6 +150,46 @@ class Conversation(Protocol):
 
     def reopened(self, turn: int) -> None:
         """The turn was not over after all: take back what answering it has changed (tools asked stay asked)."""
+        ...
+
+
+@runtime_checkable
+class RemoteConversation(Conversation, Protocol):
+    """A conversation whose answers are made somewhere else, take time and may come unasked.
+
+    Optional: a dialogue that meets one uses these methods too. Its iterators wait for a server; one that is closed
+    early (the caller spoke on) leaves an answer that ``go_on`` can pick up.
+    """
+
+    def partial(self, turn: Turn) -> None:
+        """Words of a turn that goes on."""
+        ...
+
+    def speaking(self, text: str) -> None:
+        """The first sample of ``text`` was played out."""
+        ...
+
+    def prepare(self, turn: Turn) -> AsyncIterator[Action]:
+        """Begin the answer to ``turn``, which may not be over: asked instead of ``preview``.
+
+        ``turn`` with the same words takes over what was begun and gives the same actions again from the first.
+        """
+        ...
+
+    def forget_prepared(self) -> None:
+        """The turn goes on, or was none: what was begun for it is not wanted."""
+        ...
+
+    def go_on(self) -> AsyncIterator[Action]:
+        """As ``resume``, with what is still to come of the answer that was cut."""
+        ...
+
+    def unprompted(self) -> AsyncIterator[Action]:
+        """What is to be done without anything having happened, for as long as the call lasts."""
+        ...
+
+    def close(self) -> None:
+        """The call is over."""
         ...
 
 
