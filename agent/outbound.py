@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from telephony.errors import MediaError
 from telephony.events import Direction, LegEvent, LegInfo
@@ -97,6 +97,10 @@ class DialledLeg:
     async def send_dtmf(self, digits: str) -> None:
         if self._leg is not None:
             await self._leg.send_dtmf(digits)
+
+    def notify(self, at_ms: int, kind: str, data: dict[str, Any]) -> None:
+        if self._leg is not None:
+            self._leg.notify(at_ms, kind, data)
 
     async def events(self) -> AsyncIterator[LegEvent]:
         await self._dialled.wait()

@@ -134,6 +134,10 @@ class Desk(Protocol):
         """A new call. Raises ``MediaError`` while ``refusal`` is set."""
         ...
 
+    def refused(self, door: str, source: str, rule: str, why: str) -> None:
+        """Something was turned away or cut off: for the log (a few lines a second; the rest is counted)."""
+        ...
+
 
 class Door(Protocol):
     """One kind of stream."""

@@ -17,6 +17,7 @@ import secrets
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,8 @@ _FIRST_FRONT_S = 30.0
 _POLLS_PER_STEP = 8  # of four commands each: live events come in numbers
 _QUALITY_TICKS = 250
 _MAX_HEADER_BYTES = 8 * 1024
+_TICKS_PER_S = 50
+_REFUSALS_PER_S = 5
 _LATE_LIMIT = 500  # ticks whose lateness is kept
 
 
@@ -66,7 +69,7 @@ class StreamEdge:
         self._control = ControlServer(control_path, self._command, now)
         self._draining = False
         self._late_ms: list[float] = []
-        self._offered = 0
+        self._offered = self._refusals = self._refusals_at = self._missed = 0
         self.ticks = 0
         self.skipped_ticks = 0
         self.stopping = False
@@ -103,6 +106,18 @@ class StreamEdge:
         self._offered += 1
         self._tell(info.leg_id, "offered", {"info": info_to_json(info)})
         return call
+
+    def refused(self, door: str, source: str, rule: str, why: str) -> None:
+        """A line for the front's log; a flood is counted in the next line that is told."""
+        second = self.ticks // _TICKS_PER_S
+        if second != self._refusals_at:
+            self._refusals_at, self._refusals = second, 0
+        self._refusals += 1
+        if self._refusals > _REFUSALS_PER_S:
+            self._missed += 1
+            return
+        missed, self._missed = self._missed, 0
+        self._tell("", "refused", {"door": door, "source": source, "rule": rule, "why": why, "missed": missed})
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -382,9 +397,11 @@ async def _serve(options: dict[str, Any]) -> None:
     )  # fmt: skip
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(edge, "stopping", True))
     doors = open_doors(options["doors"])
+    former = Path(f"{options['control_path']}.port")
     try:
-        async with listening(edge, doors, options["host"], options["port"]) as port:
+        async with listening(edge, doors, options["host"], options["port"] or _former_port(former)) as port:
             edge.port = port
+            former.write_text(str(port))
             gc.collect()
             gc.freeze()
             try:
@@ -394,6 +411,14 @@ async def _serve(options: dict[str, Any]) -> None:
                 await asyncio.sleep(0.1)  # the peers' last words
     except OSError as error:
         raise MediaError(f"cannot listen on {options['host']}:{options['port']}: {error.strerror}") from None
+
+
+def _former_port(path: Path) -> int:
+    """Where the edge that ran before in this service listened: one that is restarted listens there too."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def run_stream_edge(**options: Any) -> None:

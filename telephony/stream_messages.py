@@ -2,7 +2,8 @@
 
 Front to edge: ``answer(seat) refuse(status, reason, retry_after_s) route(seat) hangup(reason) dtmf(digits)
 transfer(target) notify(at_ms, kind, data) drain stats``. Edge to front: the events ``offered answered dtmf held
-resumed append transfer quality ended``.
+resumed append transfer quality timeout ended``, and ``refused(door, source, rule, why, missed)`` of what never became
+a call.
 """
 
 from __future__ import annotations

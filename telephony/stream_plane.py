@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from telephony.edge_messages import seat_to_json
@@ -96,11 +96,18 @@ class StreamLeg:
 class StreamPlane:
     """Implements ``telephony.plane.MediaPlane``. Owned by one event loop."""
 
-    def __init__(self, client: StreamClient, *, name: str = "stream") -> None:
+    def __init__(
+        self, client: StreamClient, *, name: str = "stream", log: Callable[..., None] = lambda event, **fields: None
+    ) -> None:
+        """``log`` takes an event's name and its fields."""
         self._client = client
         self._name = name
+        self._log = log
         self._legs: dict[str, StreamLeg] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._owner: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._stopping = asyncio.Event()
         self._on_offer: OfferHandler | None = None
         self._draining = False
         client.on_message = self._received
@@ -111,6 +118,18 @@ class StreamPlane:
 
     async def start(self, on_offer: OfferHandler) -> None:
         self._on_offer = on_offer
+        group_is_open = asyncio.Event()
+        # The one bare task: it owns the group of all others, from start to stop, and stop awaits it.
+        self._owner = asyncio.create_task(self._own_tasks(group_is_open))
+        await group_is_open.wait()
+
+    async def _own_tasks(self, group_is_open: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group_is_open.set()
+            await self._stopping.wait()
+            for task in self._tasks:
+                task.cancel()
 
     async def dial(self, target: str, *, seat: SeatAddress, caller: str = "") -> Leg:
         """A stream is opened by its client: raises ``MediaError``."""
@@ -127,14 +146,15 @@ class StreamPlane:
                 await leg.hangup("shutdown")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_S)
-        for task in self._tasks:
-            task.cancel()
+        self._stopping.set()
+        if self._owner is not None:
+            await self._owner
         await self._client.aclose()
 
     def edge_lost(self) -> None:
         """The edge's process is gone and every stream with it: a socket cannot be opened again from our side."""
         for leg in list(self._legs.values()):
-            self._end(leg, LegEnded(leg_id=leg.info.leg_id, by="edge", status=0, reason="edge_lost"))
+            leg.tell(LegEnded(leg_id=leg.info.leg_id, by="edge", status=0, reason="edge_lost"))
 
     def edge_restored(self) -> None:
         """A new edge takes calls; one that drains must not."""
@@ -145,23 +165,22 @@ class StreamPlane:
         if body.get("event") == "offered":
             self._offered(info_from_json(body["info"]))
             return
+        if body.get("event") == "refused":
+            self._log("stream.refused", **{name: body[name] for name in ("door", "source", "rule", "why", "missed")})
+            return
         event = leg_event_from_json(body)
         leg = self._legs.get(event.leg_id) if event is not None else None
         if event is None or leg is None:
             return
-        if isinstance(event, LegEnded):
-            self._end(leg, event)
-        else:
-            leg.tell(event)
+        leg.tell(event)
 
     def _offered(self, info: LegInfo) -> None:
-        if self._on_offer is None:
+        if self._on_offer is None or self._group is None or self._stopping.is_set():
             self._client.order("refuse", info.leg_id, status=503, reason="starting")
             return
         leg = StreamLeg(info, self._client)
         self._legs[info.leg_id] = leg
-        # Not in a TaskGroup: an offer outlives no one's block but the plane's own, which ends it in ``stop``.
-        task = asyncio.get_running_loop().create_task(self._run_offer(self._on_offer, leg))
+        task = self._group.create_task(self._run_offer(self._on_offer, leg))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -172,6 +191,3 @@ class StreamPlane:
             self._legs.pop(leg.info.leg_id, None)
             if not leg.is_over:
                 self._client.order("hangup", leg.info.leg_id, reason="hangup")
-
-    def _end(self, leg: StreamLeg, event: LegEnded) -> None:
-        leg.tell(event)

@@ -138,6 +138,7 @@ TASK_OWNERS = {
     "agent.events.webhooks": "task groups inside its run",
     "agent.store.spool": "one task from open to close, which awaits it",
     "telephony.sip_plane": "one task from start to stop, which awaits it, and the group that it owns",
+    "telephony.stream_plane": "one task from start to stop, which awaits it, and the group that it owns",
 }
 """Who may start tasks, and what ends them. The benches and the simulator own theirs."""
 

@@ -207,6 +207,7 @@ class FakeLeg:
         )
         self.queue: asyncio.Queue[LegEvent | None] = asyncio.Queue()
         self.did: list[tuple[Any, ...]] = []
+        self.notified: list[tuple[int, str, dict[str, Any]]] = []
         self.quality: MediaQuality | None = None
         """Told when we hang up."""
         self.ended = False
@@ -242,6 +243,9 @@ class FakeLeg:
 
     async def send_dtmf(self, digits: str) -> None:
         self.did.append(("dtmf", digits))
+
+    def notify(self, at_ms: int, kind: str, data: dict[str, Any]) -> None:
+        self.notified.append((at_ms, kind, data))
 
     async def events(self) -> AsyncIterator[LegEvent]:
         if self.ended and self.queue.empty():
