@@ -22,6 +22,7 @@ from agent.config import Config, WebhookEndpoint
 from agent.config_wire import to_wire
 from agent.events.names import LogEvent
 from agent.logging import Log
+from agent.streams import PROCESS, edge_options
 from agent.supervisor import Role, Supervisor
 
 READY_FILE = "ready.json"
@@ -49,9 +50,12 @@ def roles_of(config: Config, run_folder: str) -> list[Role]:
             "host": config.sip.host,
         },
     )
+    streams = (
+        [Role(name=PROCESS, role=PROCESS, options=edge_options(config, run_folder))] if config.stream.doors else []
+    )
     workers = [_worker(config, run_folder, name) for name in worker_names(config)]
     front = Role(name="front", role="front", options={"config": to_wire(config), "run_folder": run_folder})
-    return [edge, *workers, front]
+    return [edge, *streams, *workers, front]
 
 
 def worker_names(config: Config) -> list[str]:
@@ -157,6 +161,8 @@ class Service:
     http_port: int
     pid: int
     folder: Path
+    stream_port: int = 0
+    """Of the doors over one WebSocket, where any is open."""
 
     @property
     def sip_uri(self) -> str:
@@ -175,6 +181,7 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
         "sip.host": "127.0.0.1",
         "sip.port": 0,
         "http.port": 0,
+        "stream.port": 0,
         "service.run_folder": str(folder),
         "service.drain_s": 1.0,
         "store.url": f"sqlite:{folder}/crosstalk.db",
@@ -192,7 +199,13 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
         )
     try:
         ready = await _wait_ready(process, folder, log_path)
-        yield Service(sip_port=ready["sip_port"], http_port=ready["http_port"], pid=process.pid, folder=folder)
+        yield Service(
+            sip_port=ready["sip_port"],
+            http_port=ready["http_port"],
+            pid=process.pid,
+            folder=folder,
+            stream_port=ready.get("stream_port", 0),
+        )
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)

@@ -47,6 +47,25 @@ class MediaConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    doors: tuple[str, ...] = ()
+    """Doors for calls over one WebSocket: ``pcm`` (plain audio) and ``live`` (the live session protocol)."""
+    host: str = "127.0.0.1"
+    port: int = 8090
+    """0 picks a free one."""
+    public_url: str = ""
+    """Address that others reach the doors by, as ``wss://voice.example.org``; empty: host and port."""
+    token: str = field(default="", repr=False, metadata={"secret": True})
+    """What ``pcm`` and ``live`` want as ``Authorization: Bearer …``; needed unless only this machine can reach them."""
+    allow_origins: tuple[str, ...] = ()
+    """Origins whose pages may open a socket, as ``https://app.example.org``; a browser's other pages are refused."""
+    max_calls: int = 100
+    """Streams at once; above it new ones get 503."""
+    silence_timeout_s: float = 60.0
+    """No audio for that long from a client that has not muted itself ends the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConfig:
     host: str = "127.0.0.1"
     port: int = 8080
@@ -164,6 +183,7 @@ class Config:
 
     sip: SipConfig = field(default_factory=SipConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     ears: EarsConfig = field(default_factory=EarsConfig)

@@ -121,6 +121,17 @@ def store_url(value: object) -> str | None:
     return None if usable else "must be sqlite:PATH or redis://host:port/db"
 
 
+def ws_url_or_empty(value: object) -> str | None:
+    if not value:
+        return None
+    try:
+        parts = urlsplit(str(value))
+        usable = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError as wrong:
+        return f"is not a URL: {wrong}"
+    return None if usable else "must be a URL with ws:// or wss:// and a host"
+
+
 def even_port(value: object) -> str | None:
     fits = isinstance(value, int) and 1024 <= value <= 65534 and value % 2 == 0
     return None if fits else f"must be an even port in 1024 to 65534, not {value}"
@@ -154,6 +165,11 @@ VALUES: dict[str, Rule] = (
         "media.first_packet_timeout_s": POSITIVE,
         "media.silence_timeout_s": POSITIVE,
         "media.port_rest_s": NOT_NEGATIVE,
+        "stream.host": not_empty,
+        "stream.port": PORT,
+        "stream.public_url": ws_url_or_empty,
+        "stream.max_calls": between(1, 1024),
+        "stream.silence_timeout_s": between(6, 3600),
         "http.host": not_empty,
         "http.port": PORT,
         "engine.model": one_of("parts", "vad", "echo", "talker", "silent", "marker"),
@@ -209,6 +225,22 @@ def _playout(config: Config) -> Iterator[Problem]:
         yield "media.playout_start_ms", "must lie between media.playout_min_ms and media.playout_max_ms"
 
 
+DOORS = ("pcm", "live")
+LOOPBACK = ("localhost", "::1")
+
+
+def _stream(config: Config) -> Iterator[Problem]:
+    stream = config.stream
+    for name in stream.doors:
+        if name not in DOORS:
+            yield "stream.doors", f"must be of {', '.join(DOORS)}, not {name!r}"
+    if len(set(stream.doors)) < len(stream.doors):
+        yield "stream.doors", "names a door twice"
+    is_local = stream.host in LOOPBACK or stream.host.startswith("127.")
+    if {"pcm", "live"} & set(stream.doors) and not stream.token and not is_local:
+        yield "stream.token", f"is needed where others can reach the doors (stream.host = {stream.host})"
+
+
 def _ears(config: Config) -> Iterator[Problem]:
     if config.ears.recogniser == "sherpa" and not config.ears.sherpa_model:
         yield "ears.sherpa_model", "is needed with ears.recogniser = sherpa"
@@ -260,6 +292,7 @@ def _webhook_urls(config: Config) -> Iterator[Problem]:
 COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _ports,
     _playout,
+    _stream,
     _ears,
     _floor,
     _endpoints,

@@ -33,6 +33,7 @@ from agent.pool.client import WorkerClient
 from agent.pool.registry import WorkerRegistry
 from agent.scribe import Scribe
 from agent.session import Services
+from agent.streams import Streams
 from agent.switchboard import Switchboard
 from agent.tasks import Tasks
 from agent.voice.protocol import Voice
@@ -63,6 +64,7 @@ class Front:
         self._edge = EdgeClient()
         self._edge_stats: dict[str, Any] = {}
         self._edge_lost = asyncio.Event()
+        self._streams = Streams(run_folder, log=self._log) if config.stream.doors else None
         self._stop = asyncio.Event()
         self._ready = False
         self._switchboard: Switchboard
@@ -81,9 +83,13 @@ class Front:
             await self._stop.wait()
             self._ready = False
             self._plane.drain()
+            if self._streams is not None:
+                self._streams.drain()
             self._registry.drain()
             await self._switchboard.drain(self._config.service.drain_s)
             await self._plane.stop()
+            if self._streams is not None:
+                await self._streams.stop()
         self._log.info(LogEvent.SERVICE_STOPPED)
         return 0
 
@@ -127,6 +133,8 @@ class Front:
         self._plane = self._new_plane()
         await self._plane.start(self._switchboard.offer)
         self._log.info(LogEvent.SIP_LISTENING, host=config.sip.host, port=self._plane.local_port)
+        if self._streams is not None:
+            await self._streams.start(tasks, self._switchboard.offer)
         await self._serve_http(stack, customer)
         self._ready = True
         self._announce()
@@ -245,6 +253,7 @@ class Front:
             "workers": workers,
             "edge": self._edge_stats,
             "sip": {"port": self._plane.local_port},
+            **({"stream": self._streams.stats} if self._streams is not None else {}),
             "processes": self._processes(),
         }
 
@@ -290,11 +299,15 @@ class Front:
         found += [{"name": name, "pid": client.hello.pid} for name, client in self._workers.items()]
         if "pid" in self._edge_stats:
             found.append({"name": "edge", "pid": self._edge_stats["pid"]})
+        if self._streams is not None and self._streams.stats:
+            found.append({"name": "stream", "pid": self._streams.stats["pid"]})
         return found
 
     def _announce(self) -> None:
         """Tell programs by a file, people by a line."""
         ready = {"sip_port": self._plane.local_port, "http_port": self._http_port, "pid": os.getpid()}
+        if self._streams is not None:
+            ready["stream_port"] = self._streams.port
         path = Path(self._folder) / READY_FILE
         path.with_suffix(".new").write_text(json.dumps(ready))
         path.with_suffix(".new").replace(path)

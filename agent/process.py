@@ -55,6 +55,13 @@ def _edge(options: dict[str, Any]) -> None:
     run_edge(**options)
 
 
+def _stream(options: dict[str, Any]) -> None:
+    from telephony.stream_edge import run_stream_edge
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run_stream_edge(**options)
+
+
 def _worker(options: dict[str, Any]) -> None:
     from agent.model.registry import build_model
     from agent.pool.worker import run_worker
@@ -90,6 +97,7 @@ def _example(options: dict[str, Any]) -> None:
 
 _ROLES: dict[str, Callable[[dict[str, Any]], None]] = {
     "edge": _edge,
+    "stream": _stream,
     "worker": _worker,
     "front": _front,
     "example": _example,
