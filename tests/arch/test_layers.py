@@ -137,6 +137,7 @@ TASK_OWNERS = {
     "agent.supervisor": "its task group; two waits that are cancelled in the same function",
     "agent.events.webhooks": "task groups inside its run",
     "agent.store.spool": "one task from open to close, which awaits it",
+    "telephony.webrtc.door": "lives of connections, which its close ends and awaits",
     "telephony.sip_plane": "one task from start to stop, which awaits it, and the group that it owns",
     "telephony.stream_plane": "one task from start to stop, which awaits it, and the group that it owns",
 }

@@ -1,0 +1,1 @@
+"""The WebRTC door: peers of browsers, their media, and the process that carries them."""
