@@ -105,14 +105,107 @@ class VoiceConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChatConfig:
+    """``agent.brain = chat``: an endpoint with streamed chat completions answers."""
+
+    url: str = ""
+    """Base of the endpoint, as ``http://127.0.0.1:8000/v1``; ``/chat/completions`` is added."""
+    model: str = ""
+    api_key: str = field(default="", repr=False, metadata={"secret": True})
+    """Sent as ``Authorization: Bearer …``; never shown."""
+    prompt: str = ""
+    """Path of the system prompt; ``{from}``, ``{to}`` and the variables of ``call.incoming`` are filled in."""
+    extra: str = ""
+    """More fields of each request as a JSON object: ``{"temperature": 0.3}``."""
+    tools: str = ""
+    """Path of a YAML list of tools that ``agent.tool_url`` answers."""
+    greeting: str = "How can I help you?"
+    """Said behind the disclosure; may be interrupted."""
+    filler: str = "One moment, please."
+    """Said when no answer has begun in time; empty: nothing."""
+    fallback: str = "I am sorry, I could not work that out. Could you say it once more?"
+    """Said when the endpoint gives no answer."""
+    not_understood: str = "I am sorry, I did not catch that."
+    still_there: str = "Are you still there?"
+    give_up: str = "I am sorry, something is wrong on our side. Please call again later."
+    give_up_target: str = ""
+    """Where the caller is transferred after ``most_failures``; empty: the call ends."""
+    most_failures: int = 3
+    """Answers in a row that fail before we give up."""
+    transfers: tuple[str, ...] = ()
+    """Where the model may transfer a caller to: ``name=sip:user@host``."""
+    can_hang_up: bool = True
+    """The model may end the call."""
+    prepare: bool = True
+    """Ask as soon as the caller pauses; costs requests whose answers are thrown away when the caller goes on."""
+    filler_after_ms: int = 700
+    first_token_budget_s: float = 8.0
+    """An answer that has not begun by then has failed."""
+    stall_s: float = 5.0
+    """So has one that stops coming for that long."""
+    answer_budget_s: float = 30.0
+    """Longest time of one request."""
+    most_words: int = 200
+    """A longer answer is ended behind a clause."""
+    keys_gap_ms: int = 1500
+    """Keys with no longer pauses between them are told together; ``#`` ends them at once."""
+    history_characters: int = 40000
+    """More makes the oldest turns be forgotten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayConfig:
+    """``agent.brain = relay``: a server that speaks ConversationRelay answers."""
+
+    url: str = ""
+    """``wss://…`` of the server."""
+    headers: tuple[str, ...] = field(default=(), repr=False, metadata={"secret": True})
+    """Sent with the upgrade: ``Name: value``; never shown."""
+    signing_token: str = field(default="", repr=False, metadata={"secret": True})
+    """Signs the upgrade by ``X-Twilio-Signature`` for servers that check it; never shown."""
+    greeting: str = ""
+    """Said behind the disclosure; may be interrupted."""
+    partial_prompts: bool = False
+    """Tell the caller's words while they speak."""
+    filler: str = "One moment, please."
+    fallback: str = "I am sorry, I could not work that out. Could you say it once more?"
+    give_up: str = "I am sorry, something is wrong on our side. Please call again later."
+    give_up_target: str = ""
+    """Where the caller is transferred when the server stays away; empty: the call ends."""
+    handoff_target: str = ""
+    """Where the caller is transferred by an ``end`` with ``handoffData``; empty: the call ends."""
+    filler_after_ms: int = 700
+    first_token_budget_s: float = 8.0
+    connect_budget_s: float = 10.0
+    """A server that cannot be reached for that long makes us give up."""
+    most_words: int = 400
+    """Words in a row without anything from the caller; what comes beyond is dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McpServer:
+    name: str
+    url: str = ""
+    """Streamable HTTP; or …"""
+    command: tuple[str, ...] = ()
+    """… program and arguments that speak on standard input and output."""
+    headers: tuple[str, ...] = field(default=(), repr=False, metadata={"secret": True})
+    """Sent with each request: ``Name: value``; never shown."""
+    tools: tuple[str, ...] = ()
+    """Names of the tools that may be used; ``*`` for all of them."""
+    refresh_s: float = 300.0
+    """How often the list of tools is read again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
     name: str = "parcel"
     brain: str = "flow"
-    """``flow`` (a dialogue file) or ``chatter`` (answers every turn with a sentence: for load tests)."""
+    """``flow`` (a dialogue file), ``chat``, ``relay`` (servers) or ``chatter`` (some sentence: for load tests)."""
     dialogue: str = ""
     """Path of the dialogue; empty: the shipped parcel line."""
     disclosure: str = ""
-    """Said first, never cut; empty: the dialogue's own."""
+    """Said first, never cut; empty: the dialogue's own, or with ``chat`` and ``relay`` a sentence of ours."""
     max_duration_s: int = 3600
     decision_url: str = ""
     """Where ``call.incoming`` is asked; empty: every call is accepted."""
@@ -123,6 +216,10 @@ class AgentConfig:
     decision_budget_s: float = 1.5
     tool_budget_s: float = 8.0
     floor: FloorProfile = field(default_factory=FloorProfile)
+    chat: ChatConfig = field(default_factory=ChatConfig)
+    relay: RelayConfig = field(default_factory=RelayConfig)
+    mcp: tuple[McpServer, ...] = ()
+    """Servers whose tools the brain may use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

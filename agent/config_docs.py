@@ -9,9 +9,9 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from agent.config import Config, WebhookEndpoint
+from agent.config import Config
 from agent.config_load import type_text
-from agent.config_schema import ENDPOINT_KEYS, ENDPOINTS, KEYS, describe
+from agent.config_schema import KEYS, TABLE_KEYS, TABLES, describe
 
 HEAD = """# Configuration
 
@@ -57,15 +57,16 @@ def _sections(cls: type, prefix: str) -> list[str]:
             nested += _sections(hints[item.name], path)
         else:
             rows.append(_row(path, type_text(path), KEYS[path].default, docs.get(item.name, "")))
-            if path == ENDPOINTS:
-                nested += _endpoint_section()
+            if path in TABLES:
+                nested += _table_section(path)
     return [*(_table(f"[{prefix}]", rows) if rows else ()), *nested]
 
 
-def _endpoint_section() -> list[str]:
-    docs = field_docs(WebhookEndpoint)
-    rows = [_row(key.path, describe(key.type), key.default, docs.get(key.path, "")) for key in ENDPOINT_KEYS.values()]
-    return _table(f"[[{ENDPOINTS}]]", rows)
+def _table_section(path: str) -> list[str]:
+    docs = field_docs(TABLES[path])
+    keys = TABLE_KEYS[path].values()
+    rows = [_row(key.path, describe(key.type), key.default, docs.get(key.path, "")) for key in keys]
+    return _table(f"[[{path}]]", rows)
 
 
 def _table(title: str, rows: list[str]) -> list[str]:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.config import Config, WebhookEndpoint
+from agent.config import Config
 from agent.config_rules import problems
-from agent.config_schema import ENDPOINT_KEYS, ENDPOINTS, KEYS, SECTIONS, build, convert, convert_text, describe
+from agent.config_schema import KEYS, SECTIONS, TABLE_KEYS, TABLES, build, convert, convert_text, describe
 from agent.errors import ConfigError
 
 ENV_PREFIX = "CROSSTALK_"
@@ -111,8 +111,8 @@ def _walk(layers: _Layers, table: Mapping[str, Any], prefix: str, source_of: Any
     for name, value in table.items():
         path = f"{prefix}.{name}" if prefix else name
         source = source_of(path)
-        if path == ENDPOINTS:
-            _put_endpoints(layers, value, source)
+        if path in TABLES:
+            _put_tables(layers, path, value, source)
         elif path in SECTIONS:
             if isinstance(value, dict):
                 _walk(layers, value, path, source_of)
@@ -158,33 +158,34 @@ def _lines_of(text: str) -> dict[str, int]:
     return lines
 
 
-# --- webhook endpoints: the one list of tables --------------------------------------------------------------------
+# --- lists of tables ----------------------------------------------------------------------------------------------
 
 
-def _put_endpoints(layers: _Layers, value: object, source: str) -> None:
+def _put_tables(layers: _Layers, path: str, value: object, source: str) -> None:
     if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
-        layers.fail(ENDPOINTS, "must be a list of tables ([[webhooks.endpoints]])", source)
+        layers.fail(path, f"must be a list of tables ([[{path}]])", source)
         return
-    built = [_endpoint(layers, index, item, source) for index, item in enumerate(value)]
-    if all(point is not None for point in built):
-        layers.put(ENDPOINTS, tuple(point for point in built if point is not None), source)
+    before = len(layers.errors)
+    built = [_table(layers, path, index, item, source) for index, item in enumerate(value)]
+    if len(layers.errors) == before:
+        layers.put(path, tuple(built), source)
 
 
-def _endpoint(layers: _Layers, index: int, table: Mapping[str, Any], source: str) -> WebhookEndpoint | None:
-    path, before = f"{ENDPOINTS}[{index}]", len(layers.errors)
+def _table(layers: _Layers, where: str, index: int, table: Mapping[str, Any], source: str) -> Any:
+    path, before, keys = f"{where}[{index}]", len(layers.errors), TABLE_KEYS[where]
     values: dict[str, Any] = {}
     for name, value in table.items():
-        if name not in ENDPOINT_KEYS:
-            layers.fail(f"{path}.{name}", f"unknown key; known here: {', '.join(sorted(ENDPOINT_KEYS))}", source)
+        if name not in keys:
+            layers.fail(f"{path}.{name}", f"unknown key; known here: {', '.join(sorted(keys))}", source)
             continue
         try:
-            values[name] = convert(ENDPOINT_KEYS[name].type, value)
+            values[name] = convert(keys[name].type, value)
         except ValueError as wrong:
             layers.fail(f"{path}.{name}", str(wrong), source)
-    for name, key in ENDPOINT_KEYS.items():
+    for name, key in keys.items():
         if key.default is MISSING and name not in table:
             layers.fail(f"{path}.{name}", "is missing", source)
-    return WebhookEndpoint(**values) if len(layers.errors) == before else None
+    return TABLES[where](**values) if len(layers.errors) == before else None
 
 
 # --- environment and flags ----------------------------------------------------------------------------------------
@@ -206,8 +207,8 @@ def _read_environment(layers: _Layers, env: Mapping[str, str]) -> None:
 
 def _put_text(layers: _Layers, path: str, text: str, source: str) -> None:
     try:
-        if path == ENDPOINTS:
-            _put_endpoints(layers, json.loads(text), source)
+        if path in TABLES:
+            _put_tables(layers, path, json.loads(text), source)
         else:
             layers.put(path, convert_text(KEYS[path].type, text), source)
     except json.JSONDecodeError:
@@ -232,8 +233,8 @@ def _read_flags(layers: _Layers, flags: Mapping[str, object]) -> None:
             layers.fail(path, _unknown(path), "flag")
         elif isinstance(value, str):
             _put_text(layers, path, value, "flag")
-        elif path == ENDPOINTS:
-            _put_endpoints(layers, value, "flag")
+        elif path in TABLES:
+            _put_tables(layers, path, value, "flag")
         else:
             _put(layers, path, value, "flag")
 
@@ -260,10 +261,10 @@ def _value(config: Config, path: str) -> Any:
 
 
 def _shown(path: str, value: Any) -> Any:
-    if path == ENDPOINTS:
+    if path in TABLES:
         return [
-            {name: _shown_leaf(getattr(point, name), key.secret) for name, key in ENDPOINT_KEYS.items()}
-            for point in value
+            {name: _shown_leaf(getattr(table, name), key.secret) for name, key in TABLE_KEYS[path].items()}
+            for table in value
         ]
     return _shown_leaf(value, KEYS[path].secret)
 
@@ -274,7 +275,7 @@ def _shown_leaf(value: Any, secret: bool) -> Any:
     return without_password(value) if isinstance(value, str) and "://" in value else value
 
 
-def _hide(value: str) -> str:
+def _hide(value: object) -> str:
     return HIDDEN if value else ""
 
 
@@ -289,4 +290,4 @@ def without_password(url: str) -> str:
 
 def type_text(path: str) -> str:
     """What must be written for a key, in words."""
-    return "a list of tables" if path == ENDPOINTS else describe(KEYS[path].type)
+    return "a list of tables" if path in TABLES else describe(KEYS[path].type)

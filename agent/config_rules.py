@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ipaddress
+import json
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ Rule = Callable[[object], str | None]
 """Value to the reason why it cannot be used, or ``None``."""
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[^\r\n\x00]*")
+TARGET = re.compile(r"[A-Za-z0-9_ -]{1,40}=(sips?|tel):\S+")
 SECRET_BYTES = range(24, 65)  # Standard Webhooks specification, "Signature scheme"
 MOST_DECISION_S = 4.0
 """Longest that a caller may wait for ``call.incoming``."""
@@ -91,6 +94,28 @@ def url_or_empty(value: object) -> str | None:
     except ValueError as wrong:
         return f"is not a URL: {wrong}"
     return None if usable else "must be a URL with http:// or https:// and a host"
+
+
+def json_object_or_empty(value: object) -> str | None:
+    try:
+        return None if not value or isinstance(json.loads(str(value)), dict) else "must be a JSON object"
+    except (ValueError, RecursionError):
+        return "is not valid JSON"
+
+
+def header_lines(value: object) -> str | None:
+    """``Name: value`` each; the reason never repeats one, it may be a password."""
+    lines = value if isinstance(value, tuple) else ()
+    return None if all(HEADER.fullmatch(line) for line in lines) else "must be lines of the form Name: value"
+
+
+def named_targets(value: object) -> str | None:
+    lines = value if isinstance(value, tuple) else ()
+    return None if all(TARGET.fullmatch(line) for line in lines) else "must be of the form name=sip:user@host"
+
+
+def target_or_empty(value: object) -> str | None:
+    return None if not value or str(value).startswith(("sip:", "sips:", "tel:")) else "must begin with sip: or tel:"
 
 
 def secret_or_empty(value: object) -> str | None:
@@ -183,13 +208,33 @@ VALUES: dict[str, Rule] = (
         "voice.processes": between(1, 256),
         "voice.cache_phrases": NOT_NEGATIVE,
         "agent.name": slug,
-        "agent.brain": one_of("flow", "chatter"),
+        "agent.brain": one_of("flow", "chatter", "chat"),
         "agent.max_duration_s": ONE_OR_MORE,
         "agent.decision_url": url_or_empty,
         "agent.tool_url": url_or_empty,
         "agent.on_decision_failure": one_of("accept", "reject", "busy"),
         "agent.decision_budget_s": above(0, MOST_DECISION_S),
         "agent.tool_budget_s": above(0, 60),
+        "agent.chat.url": url_or_empty,
+        "agent.chat.extra": json_object_or_empty,
+        "agent.chat.transfers": named_targets,
+        "agent.chat.give_up_target": target_or_empty,
+        "agent.chat.most_failures": ONE_OR_MORE,
+        "agent.chat.filler_after_ms": between(100, 10000),
+        "agent.chat.first_token_budget_s": above(0, 60),
+        "agent.chat.stall_s": above(0, 60),
+        "agent.chat.answer_budget_s": above(0, 300),
+        "agent.chat.most_words": between(1, 2000),
+        "agent.chat.keys_gap_ms": between(100, 10000),
+        "agent.chat.history_characters": between(1000),
+        "agent.relay.url": ws_url_or_empty,
+        "agent.relay.headers": header_lines,
+        "agent.relay.give_up_target": target_or_empty,
+        "agent.relay.handoff_target": target_or_empty,
+        "agent.relay.filler_after_ms": between(100, 10000),
+        "agent.relay.first_token_budget_s": above(0, 60),
+        "agent.relay.connect_budget_s": above(0, 60),
+        "agent.relay.most_words": between(1, 5000),
         "store.url": store_url,
         "store.lease_s": above(1, 3600),
         "store.spill": not_empty,
@@ -289,6 +334,36 @@ def _webhook_urls(config: Config) -> Iterator[Problem]:
         yield "webhooks.secret", "is needed to sign call.incoming and tool.call"
 
 
+def _brain(config: Config) -> Iterator[Problem]:
+    agent = config.agent
+    if agent.brain == "chat":
+        yield from ((f"agent.chat.{name}", reason) for name in ("url", "model") if (reason := _needed(config, name)))
+        if agent.chat.first_token_budget_s * 1000 < agent.chat.filler_after_ms:
+            yield "agent.chat.filler_after_ms", "must not be above agent.chat.first_token_budget_s"
+    if agent.brain == "relay" and not agent.relay.url:
+        yield "agent.relay.url", "is needed with agent.brain = relay"
+
+
+def _needed(config: Config, name: str) -> str | None:
+    return None if getattr(config.agent.chat, name) else "is needed with agent.brain = chat"
+
+
+def _mcp(config: Config) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, server in enumerate(config.agent.mcp):
+        path = f"agent.mcp[{index}]"
+        checks = (
+            ("name", slug(server.name) or ("is used twice" if server.name in seen else None)),
+            ("url", url_or_empty(server.url)),
+            ("command", None if bool(server.url) != bool(server.command) else "exactly one of url and command"),
+            ("headers", header_lines(server.headers)),
+            ("tools", None if server.tools else "must name the tools that may be used, or *"),
+            ("refresh_s", between(1)(server.refresh_s)),
+        )
+        yield from ((f"{path}.{name}", reason) for name, reason in checks if reason)
+        seen.add(server.name)
+
+
 COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _ports,
     _playout,
@@ -297,6 +372,8 @@ COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _floor,
     _endpoints,
     _webhook_urls,
+    _brain,
+    _mcp,
 )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
-from agent.config import Config, WebhookEndpoint
+from agent.config import Config, McpServer, WebhookEndpoint
 
 ENDPOINTS = "webhooks.endpoints"
-"""The one key that holds a list of tables."""
+TABLES: dict[str, type] = {ENDPOINTS: WebhookEndpoint, "agent.mcp": McpServer}
+"""The keys that hold lists of tables, and what a table is."""
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -47,7 +48,7 @@ def _default(item: Field[Any]) -> Any:
 
 
 KEYS: dict[str, Key] = {key.path: key for key in keys_of(Config)}
-ENDPOINT_KEYS: dict[str, Key] = {key.path: key for key in keys_of(WebhookEndpoint)}
+TABLE_KEYS: dict[str, dict[str, Key]] = {path: {key.path: key for key in keys_of(cls)} for path, cls in TABLES.items()}
 SECTIONS: frozenset[str] = frozenset(path.rpartition(".")[0] for path in KEYS)
 
 

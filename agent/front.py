@@ -100,6 +100,8 @@ class Front:
         )
         store = await stack.enter_async_context(customer.opened(tasks))
         brain = open_brain(config)
+        if isinstance(brain, contextlib.AbstractAsyncContextManager):
+            await stack.enter_async_context(brain)
         self._voice = open_voice(config, lambda pid: self._log.warning(LogEvent.VOICE_FAILED, pid=pid))
         await self._voice.start()
         stack.push_async_callback(self._voice.stop)

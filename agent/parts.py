@@ -3,25 +3,63 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agent import logging
 from agent.brain.chatter import ChatterBrain
 from agent.brain.examples import example_path
 from agent.brain.flow.brain import FlowBrain
 from agent.brain.flow.load import load_dialogue
 from agent.brain.protocol import Brain
+from agent.brain.tool_specs import ToolSpec, parse_tools
 from agent.config import Config
+from agent.errors import ConfigError
+from agent.remote.chat import ChatBrain
 from agent.voice.client import ProcessVoice
 from agent.voice.protocol import Voice
+from telephony.clock import MonotonicClock
+
+DISCLOSURE = "Hello, this is an automated assistant."
+"""Of a brain that has none of its own: who talks to a machine is told so."""
+PROMPT = "You are the friendly assistant of a telephone line. You were given no task yet: say so, and ask for patience."
 
 
-def open_brain(config: Config) -> Brain:
-    """Raises ``DialogueError`` or ``ConfigError`` with what is wrong where."""
+def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] = tuple) -> Brain:
+    """Raises ``DialogueError`` or ``ConfigError`` with what is wrong where.
+
+    ``more_tools``: those that do not stand in a file, asked when a call opens. A brain that talks to a server is an
+    async context manager and answers inside its block only.
+    """
     if config.agent.brain == "chatter":
         return ChatterBrain()
+    if config.agent.brain == "chat":
+        return _open_chat(config, more_tools)
     path = Path(config.agent.dialogue) if config.agent.dialogue else example_path("parcel") / "parcel.yaml"
     return FlowBrain(load_dialogue(path), today=dt.date.today, disclosure=config.agent.disclosure)
+
+
+def _open_chat(config: Config, more_tools: Callable[[], Sequence[ToolSpec]]) -> ChatBrain:
+    chat = config.agent.chat
+    own = parse_tools(_text_of(chat.tools, "agent.chat.tools"), chat.tools) if chat.tools else ()
+    names = {tool.name for tool in own}
+    return ChatBrain(
+        chat,
+        prompt=_text_of(chat.prompt, "agent.chat.prompt") if chat.prompt else PROMPT,
+        disclosure=config.agent.disclosure or DISCLOSURE,
+        extra=json.loads(chat.extra) if chat.extra else {},
+        tools=lambda: [*own, *(tool for tool in more_tools() if tool.name not in names)],
+        clock=MonotonicClock(),
+        log=logging.get_log(process="front"),
+    )
+
+
+def _text_of(path: str, key: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise ConfigError(key, f"{path} cannot be read: {wrong}") from None
 
 
 def open_voice(config: Config, on_death: Callable[[int], None]) -> Voice:

@@ -100,6 +100,7 @@ class LogEvent(StrEnum):
     TOOL_CALLED = "tool.called"
     TOOL_FAILED = "tool.failed"
     DECISION_FAILED = "decision.failed"
+    BRAIN_FAILED = "brain.failed"
     SIP_REFUSED = "sip.refused"
     SIP_DROPPED = "sip.dropped"
     SIP_LISTENING = "sip.listening"

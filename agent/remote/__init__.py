@@ -1,0 +1,1 @@
+"""Brains that talk to servers: chat completions over HTTP, ConversationRelay over a WebSocket."""
