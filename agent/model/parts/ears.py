@@ -40,9 +40,11 @@ LATE_MS = 320
 """The floor has closed an overlap by then: a verdict would meet the next one."""
 STEADY_SAMPLES = RATE_HZ * 160 // 1000
 """Words of an overlap count when they have stood that long: one more hypothesis has confirmed them."""
+LEFT_MS = 400
+"""An overlap that has been silent for that long while we went on speaking is over."""
 REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
-VERSION = b"parts-ears-1\n"
+VERSION = b"parts-ears-2\n"
 
 
 class _EarState(RowState):
@@ -55,6 +57,8 @@ class _EarState(RowState):
         self.open = self._column("turn_open", np.bool_)
         self.needed_ms = self._column("needed_ms", np.int64, NOT_HEARD_MS)
         self.speech = self._column("in_speech", np.bool_)
+        self.spoke_at = self._column("spoke_at", np.int64)
+        """Media time of the last speech."""
         self.listening = self._column("listening", np.bool_)
         """The recogniser takes this row's audio."""
         self.preroll = self._column("preroll", np.int16, shape=(PREROLL_SAMPLES,))
@@ -186,7 +190,7 @@ class Ears:
         for at in np.flatnonzero(activity.onset):
             row = int(rows[at])
             turn = self._turns[row]
-            if not turn.open or self._is_over(turn, row):
+            if not turn.open or self._is_over(turn, row) or (speaking[at] and self._was_left(turn, row)):
                 turn.begin(overlap=bool(speaking[at]))
                 self._own.open[row] = True
             self._refresh(row)
@@ -198,6 +202,8 @@ class Ears:
             self._turns[row].spoken_ms += int(activity.speech_ms[at])
             self._refresh(row)
         self._own.speech[rows] = activity.speech
+        spoke = rows[activity.speech]
+        self._own.spoke_at[spoke] = self._own.position[spoke]
 
     def _is_over(self, turn: Turn, row: int) -> bool:
         """The end was called and either long ago or answered: what comes now is a new turn."""
@@ -205,6 +211,14 @@ class Ears:
             return False
         since_ms = (int(self._own.position[row]) - turn.ended_at) * 1000 // RATE_HZ
         return since_ms >= REOPEN_MS or turn.spoken_over_ms >= REOPEN_MS
+
+    def _was_left(self, turn: Turn, row: int) -> bool:
+        """An overlap that was silent for a while and whose words did not stop us: what comes now is another one.
+
+        Without this its words would decide about a sound that has nothing to do with them.
+        """
+        quiet_ms = (int(self._own.position[row]) - int(self._own.spoke_at[row])) * 1000 // RATE_HZ
+        return turn.overlap and quiet_ms >= LEFT_MS
 
     def _listen(self, rows: NDArray[np.intp], pcm: NDArray[np.int16], activity: Activity) -> None:
         """Feed the recogniser from the onset (and before) to a gap behind the last speech."""
@@ -323,8 +337,9 @@ class Ears:
         for at in np.flatnonzero(own.open[rows]):
             turn = self._turns[int(rows[at])]
             if not over[at]:
-                turn.ended_at = None
-                turn.spoken_over_ms = 0
+                if not self._is_over(turn, int(rows[at])):  # speech can show before its onset is sure
+                    turn.ended_at = None
+                    turn.spoken_over_ms = 0
             elif turn.ended_at is None:
                 turn.ended_at = int(own.position[rows[at]])
             elif speaking[at]:

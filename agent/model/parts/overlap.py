@@ -28,7 +28,7 @@ BACKCHANNEL_PATTERNS = (
 )
 """Every one in use must be listed: unknown short words are not recognised as backchannels by any measure tried."""
 TAKING_PATTERNS = (
-    "( stop | wait | no | nope | sorry | hello | pardon | but | actually | listen | enough | cancel )",
+    "( stop | wait | no | nope | sorry | hello | pardon | but | listen | enough | cancel )",
     "( hold on | hang on | excuse me | one moment | just a moment | one second | hold it | shut up | be quiet )",
     "( what | where | when | who | why | how | which )",
     "( i want | i need | i said | i have | i would | i'd like | i don't | can i | can you | could you | let me )",
@@ -52,7 +52,10 @@ def judge(words: Sequence[str], expect: Expect, speech_ms: int) -> Verdict:
 
 
 def takes(words: Sequence[str], expect: Expect) -> bool:
-    """A floor-taking word or phrase, a digit where digits are expected, or an expected phrase (two words of it)."""
+    """A floor-taking word or phrase, a digit where digits are expected, or an expected phrase (two words of it).
+
+    One word of a phrase does not count: "right" is heard as "bye" by some voices.
+    """
     if search(compile_patterns(TAKING_PATTERNS), words).passed:
         return True
     if (expect.kind is ExpectKind.DIGITS or expect.digits) and any(word in DIGITS and word != "oh" for word in words):
@@ -60,7 +63,7 @@ def takes(words: Sequence[str], expect: Expect) -> bool:
     found = match(words, expect)
     if found.answer not in (ExpectKind.PHRASES, ExpectKind.DATE):
         return False
-    return found.state is State.COMPLETE or (found.state is State.PREFIX and len(words) > 1)
+    return found.state in (State.COMPLETE, State.PREFIX) and len(words) > 1
 
 
 def only_backchannels(words: Sequence[str]) -> bool:

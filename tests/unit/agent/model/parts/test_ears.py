@@ -121,6 +121,34 @@ def test_an_okay_under_our_voice_is_a_backchannel() -> None:
     assert max(float(out.p_take[0]) for out in later) == 0
 
 
+def test_words_of_an_overlap_that_is_over_do_not_decide_about_the_next_sound() -> None:
+    recogniser = Scripted()
+    ears = Ears(1, recogniser, SESSION)
+    line = pcm_of("ears_stop_rms.wav")
+    play(ears, line[:6400], speaking=True)
+    recogniser.say("where is my")  # words that wait for more: the turn is not over for a long time
+    play(ears, line[6400:], speaking=True)
+    play(ears, np.zeros(8000, np.int16), speaking=True)
+    recogniser.say("stop", final=True)  # too late: we went on, and nobody speaks
+    play(ears, np.zeros(4000, np.int16), speaking=True)
+    again = play(ears, pcm_of("ears_okay_rms.wav")[:6400], speaking=True)
+    assert max(float(out.p_take[0]) for out in again) == 0
+
+
+def test_words_of_an_answered_turn_do_not_decide_about_the_next_sound() -> None:
+    recogniser = Scripted()
+    ears = Ears(1, recogniser, SESSION)
+    line = pcm_of("ears_stop_rms.wav")
+    play(ears, line[:6400], speaking=True)
+    recogniser.say("stop", final=True)
+    taken = play(ears, line[6400:], speaking=True)
+    assert max(float(out.p_take[0]) for out in taken) == 1
+    play(ears, np.zeros(6400, np.int16))
+    play(ears, np.zeros(12_000, np.int16), speaking=True)  # we answer
+    again = play(ears, pcm_of("ears_okay_rms.wav")[:6400], speaking=True)
+    assert max(float(out.p_take[0]) for out in again) == 0
+
+
 def test_ears_without_a_recogniser_end_turns_by_silence() -> None:
     ears = build(1, recogniser="none", processes=0)
     line = np.concatenate([pcm_of("ears_parcel_awb.wav"), np.zeros(4000, np.int16)])
