@@ -316,7 +316,7 @@ class Ears:
         for at in np.flatnonzero(is_open):
             row = int(rows[at])
             turn = self._turns[row]
-            if turn.overlap:
+            if turn.overlap and not self._is_over(turn, row) and not self._was_left(turn, row):
                 if self._words_hold(turn, row, int(activity.silence_ms[at])):
                     turn.judge_overlap(int(activity.speech_ms[at]))
                 out.p_take[row] = turn.verdict is Verdict.TAKES
