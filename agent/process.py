@@ -56,7 +56,7 @@ def _edge(options: dict[str, Any]) -> None:
 
 
 def _stream(options: dict[str, Any]) -> None:
-    from telephony.stream_edge import run_stream_edge
+    from telephony.stream_process import run_stream_edge
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run_stream_edge(**options)

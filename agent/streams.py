@@ -31,7 +31,7 @@ def door_options(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def edge_options(config: Config, run_folder: str, *, port: int | None = None) -> dict[str, Any]:
-    """Options of ``telephony.stream_edge.run_stream_edge``."""
+    """Options of ``telephony.stream_process.run_stream_edge``."""
     stream = config.stream
     return {
         "control_path": f"{run_folder}/{PROCESS}.sock",

@@ -39,7 +39,7 @@ have left the process. ``lead_ms`` is the send-ahead: that much silence is playe
 have been confirmed; a confirmation that is 300 ms late is not waited for.
 
 A door is constructed with its options (a JSON object from the configuration) and listed in ``DOORS`` of
-``telephony.stream_edge``.
+``telephony.stream_process``.
 """
 
 from __future__ import annotations

@@ -9,19 +9,12 @@ of a hundred streams may take their time in this process: no RTP packet waits fo
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
-import importlib
 import os
 import secrets
-import signal
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiohttp import web
 from numpy.typing import NDArray
 
 from telephony.edge_control import ControlServer
@@ -37,14 +30,11 @@ from telephony.stream_door import Door, Peer
 from telephony.stream_messages import COMMANDS, info_to_json
 
 TICK_S = 0.02
-DOORS: dict[str, str] = {}
-"""Name to ``module:class``; each is imported when it is enabled only."""
 _CATCH_UP_TICKS = 2
 _FRONT_GRACE_S = 2.0
 _FIRST_FRONT_S = 30.0
 _POLLS_PER_STEP = 8  # of four commands each: live events come in numbers
 _QUALITY_TICKS = 250
-_MAX_HEADER_BYTES = 8 * 1024
 _TICKS_PER_S = 50
 _REFUSALS_PER_S = 5
 _LATE_LIMIT = 500  # ticks whose lateness is kept
@@ -354,79 +344,3 @@ class StreamEdge:
             "underruns": int(self._queue.underruns.sum()),
             "dropped_frames": int(self._queue.dropped.sum()),
         }
-
-
-def open_doors(options: Mapping[str, dict[str, Any]]) -> list[Door]:
-    """The enabled doors, each with its options."""
-    doors: list[Door] = []
-    for name, settings in options.items():
-        module, _, cls = DOORS[name].partition(":")
-        doors.append(getattr(importlib.import_module(module), cls)(**settings))
-    return doors
-
-
-def new_app(edge: StreamEdge, doors: list[Door]) -> web.Application:
-    """The edge's HTTP server: the routes of all its doors."""
-    app = web.Application(client_max_size=64 * 1024)
-    for door in doors:
-        app.add_routes(door.routes(edge))
-    return app
-
-
-@contextlib.asynccontextmanager
-async def listening(edge: StreamEdge, doors: list[Door], host: str, port: int) -> Any:
-    """Serve the doors; yields the port."""
-    runner = web.AppRunner(
-        new_app(edge, doors), access_log=None, max_line_size=_MAX_HEADER_BYTES, max_field_size=_MAX_HEADER_BYTES,
-        shutdown_timeout=1.0,
-    )  # fmt: skip
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield runner.addresses[0][1]
-    finally:
-        for door in doors:
-            await door.close()
-        await runner.cleanup()
-
-
-async def _serve(options: dict[str, Any]) -> None:
-    edge = StreamEdge(
-        options["control_path"], max_calls=options["max_calls"], silence_timeout_s=options["silence_timeout_s"],
-        now=time.monotonic(),
-    )  # fmt: skip
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(edge, "stopping", True))
-    doors = open_doors(options["doors"])
-    former = Path(f"{options['control_path']}.port")
-    try:
-        async with listening(edge, doors, options["host"], options["port"] or _former_port(former)) as port:
-            edge.port = port
-            former.write_text(str(port))
-            gc.collect()
-            gc.freeze()
-            try:
-                await edge.run()
-            finally:
-                edge.close()
-                await asyncio.sleep(0.1)  # the peers' last words
-    except OSError as error:
-        raise MediaError(f"cannot listen on {options['host']}:{options['port']}: {error.strerror}") from None
-
-
-def _former_port(path: Path) -> int:
-    """Where the edge that ran before in this service listened: one that is restarted listens there too."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def run_stream_edge(**options: Any) -> None:
-    """Be a stream edge until SIGTERM, or until no front is connected for 2 s. Blocks; owns the process.
-
-    Options: ``control_path host port max_calls silence_timeout_s doors`` (door name to its options).
-    """
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(options))

@@ -186,7 +186,8 @@ class StreamPlane:
 
     async def _run_offer(self, on_offer: OfferHandler, leg: StreamLeg) -> None:
         try:
-            await on_offer(leg)
+            with contextlib.suppress(TelephonyError):  # the leg is gone: one call's end is no other's
+                await on_offer(leg)
         finally:
             self._legs.pop(leg.info.leg_id, None)
             if not leg.is_over:

@@ -139,6 +139,7 @@ TASK_OWNERS = {
     "agent.store.spool": "one task from open to close, which awaits it",
     "telephony.webrtc.door": "lives of connections, which its close ends and awaits",
     "telephony.sip_plane": "one task from start to stop, which awaits it, and the group that it owns",
+    "telephony.stream_socket": "the writer of one socket, ended in the same function",
     "telephony.stream_plane": "one task from start to stop, which awaits it, and the group that it owns",
 }
 """Who may start tasks, and what ends them. The benches and the simulator own theirs."""
