@@ -208,7 +208,7 @@ VALUES: dict[str, Rule] = (
         "voice.processes": between(1, 256),
         "voice.cache_phrases": NOT_NEGATIVE,
         "agent.name": slug,
-        "agent.brain": one_of("flow", "chatter", "chat"),
+        "agent.brain": one_of("flow", "chatter", "chat", "relay"),
         "agent.max_duration_s": ONE_OR_MORE,
         "agent.decision_url": url_or_empty,
         "agent.tool_url": url_or_empty,

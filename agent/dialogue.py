@@ -16,6 +16,7 @@ from agent.backchannels import only_backchannels
 from agent.brain.protocol import (
     Action,
     Conversation,
+    DropFillers,
     Hangup,
     Note,
     RemoteConversation,
@@ -453,6 +454,8 @@ class Dialogue:
                 else:
                     self._drop_all(prepared)
                     self._mouth.say(action)
+            case DropFillers():
+                self._mouth.drop_fillers()
             case SetExpect():
                 self._set_expect(action.expect)
             case Tool():

@@ -17,6 +17,7 @@ from agent.brain.tool_specs import ToolSpec, parse_tools
 from agent.config import Config
 from agent.errors import ConfigError
 from agent.remote.chat import ChatBrain
+from agent.remote.relay import RelayBrain
 from agent.voice.client import ProcessVoice
 from agent.voice.protocol import Voice
 from telephony.clock import MonotonicClock
@@ -36,6 +37,10 @@ def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] =
         return ChatterBrain()
     if config.agent.brain == "chat":
         return _open_chat(config, more_tools)
+    if config.agent.brain == "relay":
+        disclosure = config.agent.disclosure or DISCLOSURE
+        log = logging.get_log(process="front")
+        return RelayBrain(config.agent.relay, disclosure=disclosure, clock=MonotonicClock(), log=log)
     path = Path(config.agent.dialogue) if config.agent.dialogue else example_path("parcel") / "parcel.yaml"
     return FlowBrain(load_dialogue(path), today=dt.date.today, disclosure=config.agent.disclosure)
 

@@ -50,6 +50,11 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DropFillers:
+    """What was said as a filler and has not started is not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetExpect:
     """What the caller may say next."""
 
@@ -94,7 +99,7 @@ class Note:
     value: Any
 
 
-Action = Say | SetExpect | Tool | Transfer | SendDtmf | Hangup | Note
+Action = Say | DropFillers | SetExpect | Tool | Transfer | SendDtmf | Hangup | Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
