@@ -22,7 +22,7 @@ from agent.config import Config, WebhookEndpoint
 from agent.config_wire import to_wire
 from agent.events.names import LogEvent
 from agent.logging import Log
-from agent.streams import PROCESS, edge_options
+from agent.streams import PROCESS, edge_options, keyed
 from agent.supervisor import Role, Supervisor
 
 READY_FILE = "ready.json"
@@ -134,7 +134,7 @@ def _free_port() -> int:
 async def serve(config: Config, *, log: Log) -> int:
     """Run a service in the foreground; returns its exit code."""
     with _run_folder(config.service.run_folder) as folder:
-        config, extra = with_example(config, folder)
+        config, extra = with_example(keyed(config), folder)
         log.info(LogEvent.SERVICE_STARTING, version=VERSION)
         supervisor = Supervisor([*extra, *roles_of(config, folder)], log=log, drain_s=config.service.drain_s)
         return await supervisor.run()

@@ -66,6 +66,30 @@ class StreamConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TwilioConfig:
+    """For ``twilio`` in ``stream.doors``; ``telnyx`` and ``plivo`` need ``token_key`` only."""
+
+    public_url: str = ""
+    """`https://…` that Twilio reaches this service's HTTP by; signatures are checked against it, never a header."""
+    stream_url: str = ""
+    """`wss://…/twilio/stream` that Twilio opens media streams at."""
+    auth_token: str = field(default="", repr=False, metadata={"secret": True})
+    """The account's auth token, which signs webhooks and streams; never shown."""
+    account_sid: str = ""
+    """Other accounts are refused; needed for transfers and placed calls."""
+    api_key: str = ""
+    """SID of an API key for REST; empty: the account and its auth token."""
+    api_secret: str = field(default="", repr=False, metadata={"secret": True})
+    """Its secret; never shown."""
+    token_key: str = field(default="", repr=False, metadata={"secret": True})
+    """Signs the one-time tokens of streams; empty: a new one at each start. Never shown."""
+    fallback: str = ""
+    """Where a call goes that we cannot take or lost: another gateway's `https://…`, `+E.164` or `sip:…`."""
+    rest_url: str = ""
+    """Replaces `https://api.twilio.com` (a regional proxy, tests)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConfig:
     host: str = "127.0.0.1"
     port: int = 8080
@@ -281,6 +305,7 @@ class Config:
     sip: SipConfig = field(default_factory=SipConfig)
     media: MediaConfig = field(default_factory=MediaConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
+    twilio: TwilioConfig = field(default_factory=TwilioConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     ears: EarsConfig = field(default_factory=EarsConfig)

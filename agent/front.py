@@ -18,6 +18,7 @@ from aiohttp import web
 from agent import VERSION, logging
 from agent.api.calls import add_call_routes, problems
 from agent.api.health import add_health_routes
+from agent.api.twilio import TwilioCalls, TwilioWebhooks
 from agent.app import READY_FILE, worker_names
 from agent.config import Config
 from agent.customer import CustomerServer
@@ -70,6 +71,7 @@ class Front:
         self._switchboard: Switchboard
         self._voice: Voice
         self._plane: SipPlane
+        self._twilio: TwilioCalls
         self._http_port = 0
         self._former = _former_life(Path(run_folder) / READY_FILE)
 
@@ -136,7 +138,8 @@ class Front:
         await self._plane.start(self._switchboard.offer)
         self._log.info(LogEvent.SIP_LISTENING, host=config.sip.host, port=self._plane.local_port)
         if self._streams is not None:
-            await self._streams.start(tasks, self._switchboard.offer)
+            self._twilio = TwilioCalls(store)
+            await self._streams.start(tasks, self._twilio.around(self._switchboard.offer))
         await self._serve_http(stack, customer)
         self._ready = True
         self._announce()
@@ -232,6 +235,11 @@ class Front:
         app = web.Application(middlewares=[problems])
         add_health_routes(app, self._health, self._metrics, refresh=lambda: self._refresh(customer))
         add_call_routes(app, customer.store, customer.outbox)
+        if "twilio" in self._config.stream.doors:
+            hooks = TwilioWebhooks(
+                self._config.twilio, self._twilio, may_take=self._takes_streams, log=self._log, wall=time.time
+            )
+            app.add_routes(hooks.routes())
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -240,6 +248,9 @@ class Front:
         await site.start()
         self._http_port = runner.addresses[0][1]
         self._log.info(LogEvent.HTTP_LISTENING, host=self._config.http.host, port=self._http_port)
+
+    def _takes_streams(self) -> bool:
+        return self._streams is not None and self._streams.connected and not self._stop.is_set()
 
     def _health(self) -> dict[str, Any]:
         workers = [self._worker_health(name, client) for name, client in self._workers.items()]

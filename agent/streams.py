@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
+from dataclasses import replace
 from typing import Any
 
-from agent.config import Config
+from agent.config import Config, TwilioConfig
 from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.tasks import Tasks
@@ -26,8 +28,32 @@ def door_options(config: Config) -> dict[str, dict[str, Any]]:
     """Options of each enabled door, as its class takes them."""
     stream = config.stream
     guard = {"token": stream.token, "allow_origins": list(stream.allow_origins)}
-    known = {"pcm": guard, "live": guard}
+    known = {"pcm": guard, "live": guard, **_carriers(config.twilio)}
     return {name: dict(known[name]) for name in stream.doors}
+
+
+def _carriers(twilio: TwilioConfig) -> dict[str, dict[str, Any]]:
+    shared = {"token_key": twilio.token_key}
+    by_key = (twilio.api_key, twilio.api_secret)
+    user, password = by_key if twilio.api_key else (twilio.account_sid, twilio.auth_token)
+    ours = {
+        "stream_url": twilio.stream_url,
+        "auth_token": twilio.auth_token,
+        "after_url": twilio.public_url.rstrip("/") + "/twilio/dialled",
+        "account_sid": twilio.account_sid,
+        "rest_user": user if twilio.account_sid else "",
+        "rest_password": password,
+        "rest_url": twilio.rest_url,
+    }
+    others = {name: {"carrier": name, "stream_url": "", **shared} for name in ("telnyx", "plivo")}
+    return {"twilio": {**ours, **shared}, **others}
+
+
+def keyed(config: Config) -> Config:
+    """With a key for one-time tokens, which the front and the stream edge share, where none is configured."""
+    if config.twilio.token_key or "twilio" not in config.stream.doors:
+        return config
+    return replace(config, twilio=replace(config.twilio, token_key=secrets.token_urlsafe(32)))
 
 
 def edge_options(config: Config, run_folder: str, *, port: int | None = None) -> dict[str, Any]:

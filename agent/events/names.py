@@ -112,6 +112,8 @@ class LogEvent(StrEnum):
     STREAM_LISTENING = "stream.listening"
     STREAM_REFUSED = "stream.refused"
     STREAM_LOST = "stream.lost"
+    TWILIO_STATUS = "twilio.status"
+    TWILIO_FALLBACK = "twilio.fallback"
     WORKER_CONNECTED = "worker.connected"
     WORKER_LOST = "worker.lost"
     WORKER_OVERRUN = "worker.overrun"

@@ -37,6 +37,10 @@ FORBIDDEN: dict[str, set[str]] = {
     "telephony.sdp": IO_MODULES | {"aiortc", "os"},
     "telephony.sip": IO_MODULES | {"aiortc", "os"},
     "telephony.link": IO_MODULES,
+    **{
+        f"telephony.twilio.{name}": IO_MODULES | {"aiohttp", "os", "twilio"}
+        for name in ("dialect", "messages", "pacing", "signature", "stream", "token", "twiml")
+    },
     "telephony": {"agent", "torch", "redis"},
     "agent.lifecycle": IO_MODULES | {"torch", "redis", "os"},
     "agent.expectation": IO_MODULES | {"torch", "redis", "os"},
@@ -140,6 +144,8 @@ TASK_OWNERS = {
     "telephony.webrtc.door": "lives of connections, which its close ends and awaits",
     "telephony.sip_plane": "one task from start to stop, which awaits it, and the group that it owns",
     "telephony.stream_socket": "the writer of one socket, ended in the same function",
+    "telephony.twilio.door": "the writer of one socket, in a group that ends with it",
+    "telephony.twilio.peer": "commands to the REST API, in a group that ends with the stream",
     "telephony.stream_plane": "one task from start to stop, which awaits it, and the group that it owns",
 }
 """Who may start tasks, and what ends them. The benches and the simulator own theirs."""
