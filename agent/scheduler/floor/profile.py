@@ -18,9 +18,9 @@ class FloorProfile:
     """… and under which the caller is silent (hysteresis)."""
     start_after_ms: int = 60
     """Speech that long opens a caller's turn when we are silent."""
-    duck_after_ms: int = 100
+    duck_after_ms: int = 80
     """Speech that long while we talk turns our voice down (stage one of barge-in)."""
-    yield_after_ms: int = 900
+    yield_after_ms: int = 760
     """Speech that long while we talk takes the floor (stage two, by duration)."""
     take_score: float = 0.8
     """``p_take`` from which an overlap takes the floor at once (stage two, by words)."""

@@ -23,6 +23,8 @@ from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.tick import Scheduler
 from telephony.link import FRAME_SAMPLES, InBatch, OutBatch
 
+PATIENCE = FloorProfile(duck_after_ms=100, yield_after_ms=900)
+"""What the tests count with, whatever the defaults are."""
 SPEECH = np.full(FRAME_SAMPLES, 3000, np.int16)  # -20.8 dBFS
 LOUD = np.full(FRAME_SAMPLES, 20000, np.int16)  # -4.3 dBFS: takes the floor at once with EnergyEars
 SILENCE = np.zeros(FRAME_SAMPLES, np.int16)
@@ -35,7 +37,7 @@ class Engine:
         self.model = model if model is not None else EnergyEars(rows)
         step_ms = self.model.spec.step_ms
         self.scheduler = Scheduler(self.model, rows=rows, admission=Admission(offered=rows, step_ms=step_ms))
-        self.profile = profile if profile is not None else FloorProfile()
+        self.profile = profile if profile is not None else PATIENCE
         self.seats: dict[str, tuple[int, int]] = {}
         self.played: dict[str, int] = {}
         self.tick = 0

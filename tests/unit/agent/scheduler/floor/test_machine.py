@@ -31,20 +31,20 @@ def hear(
 
 
 def in_agent(**changes: float) -> FloorMachine:
-    floor = FloorMachine(replace(FloorProfile(), **changes))
+    floor = FloorMachine(replace(FloorProfile(duck_after_ms=100, yield_after_ms=900), **changes))
     floor.apply(FloorInput.AGENT_STARTED)
     return floor
 
 
 def test_scores_between_the_thresholds_keep_what_was() -> None:
-    floor = FloorMachine(FloorProfile())
+    floor = FloorMachine(FloorProfile(duck_after_ms=100, yield_after_ms=900))
     assert hear(floor, 500, 0.45) is None
     hear(floor, 40, 0.6)
     assert hear(floor, 20, 0.4) is not None  # still speaking
 
 
 def test_an_onset_lies_before_its_score_by_the_models_delay() -> None:
-    floor = FloorMachine(FloorProfile(), delay=320)
+    floor = FloorMachine(FloorProfile(duck_after_ms=100, yield_after_ms=900), delay=320)
     hear(floor, 100, 0.0)
     hear(floor, 20, 1.0)
     assert floor.onset == 800 - 320
