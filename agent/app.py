@@ -187,6 +187,7 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
         "store.url": f"sqlite:{folder}/crosstalk.db",
         "store.spill": f"{folder}/spill.jsonl",
         "recording.folder": f"{folder}/recordings",
+        "api.folder": f"{folder}/api",
         "log.format": "json",
         **(overrides or {}),
     }

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_config(commands)
     _add_doctor(commands)
+    _add_keys(commands)
     return parser
 
 
@@ -277,3 +279,61 @@ def _doctor(arguments: argparse.Namespace) -> int:
             if check.advice:
                 print(f"    {check.advice}")
     return 1 if any(check.status == "fail" for check in checks) else 0
+
+
+# --- keys ----------------------------------------------------------------------------------------------------------
+
+
+def _add_keys(commands: Any) -> None:
+    actions = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key; it is shown this once")
+    create.add_argument("name", help="what it is for")
+    create.add_argument("--tenant", default="*", help="tenant it is for; default: * (the operator, all tenants)")
+    create.add_argument("--scope", action="append", default=[], help="one scope; may be repeated; default: all")
+    create.add_argument("--days", type=_positive, help="days until it expires; default: never")
+    revoke = actions.add_parser("revoke", help="end a key, at once")
+    revoke.add_argument("key_id", metavar="ID")
+    for parser, run in (
+        (create, _keys_create),
+        (actions.add_parser("list", help="keys, without their text"), _keys_list),
+        (revoke, _keys_revoke),
+    ):
+        _with_config(parser)
+        parser.add_argument("--json", action="store_true")
+        parser.set_defaults(run=run)
+
+
+def _keys_create(arguments: argparse.Namespace) -> int:
+    from agent.key_commands import create_key
+
+    made = create_key(
+        _api_folder(arguments),
+        arguments.name,
+        tenant=arguments.tenant,
+        scopes=arguments.scope,
+        days=arguments.days,
+        now=time.time(),
+    )
+    print(json.dumps(made) if arguments.json else made["key"])
+    return 0
+
+
+def _keys_list(arguments: argparse.Namespace) -> int:
+    from agent.key_commands import list_keys, table
+
+    keys = list_keys(_api_folder(arguments), now=time.time())
+    print(json.dumps(keys) if arguments.json else table(keys))
+    return 0
+
+
+def _keys_revoke(arguments: argparse.Namespace) -> int:
+    from agent.key_commands import revoke_key
+
+    revoke_key(_api_folder(arguments), arguments.key_id, now=time.time())
+    if arguments.json:
+        print(json.dumps({"key_id": arguments.key_id, "state": "revoked"}))
+    return 0
+
+
+def _api_folder(arguments: argparse.Namespace) -> Path:
+    return Path(_load(arguments).config.api.folder)

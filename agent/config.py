@@ -97,6 +97,24 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    folder: str = "var/api"
+    """Where API keys (hashed), published agents and webhook endpoints are kept: this gateway's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundConfig:
+    allow: tuple[str, ...] = ()
+    """Where calls may be placed: `sip:USER@HOST[:PORT]`; `*` may end USER, or be HOST or PORT. Empty: nowhere."""
+    caller: str = ""
+    """Address that placed calls come from (`sip:line@example.com`), where the request names none."""
+    max_concurrent: int = 10
+    """Placed calls of one tenant at a time."""
+    ring_limit_s: int = 45
+    """How long the far end may ring, where the request does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     model: str = "parts"
     """``parts`` (default ears), ``vad`` (floor by voice activity alone), or a fake: ``echo talker silent marker``."""
@@ -307,6 +325,8 @@ class Config:
     stream: StreamConfig = field(default_factory=StreamConfig)
     twilio: TwilioConfig = field(default_factory=TwilioConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
+    outbound: OutboundConfig = field(default_factory=OutboundConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     ears: EarsConfig = field(default_factory=EarsConfig)
     voice: VoiceConfig = field(default_factory=VoiceConfig)

@@ -17,6 +17,7 @@ from operator import attrgetter
 from urllib.parse import urlsplit
 
 from agent.config import Config
+from agent.dialplan import rule_problem
 from agent.events.names import WebhookEvent
 
 Problem = tuple[str, str]
@@ -24,6 +25,7 @@ Problem = tuple[str, str]
 Rule = Callable[[object], str | None]
 """Value to the reason why it cannot be used, or ``None``."""
 
+CALLER = re.compile(r"sip:[A-Za-z0-9+._-]{1,64}@[A-Za-z0-9.-]{1,128}(:[0-9]{1,5})?")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[^\r\n\x00]*")
 TARGET = re.compile(r"[A-Za-z0-9_ -]{1,40}=(sips?|tel):\S+")
@@ -157,6 +159,17 @@ def ws_url_or_empty(value: object) -> str | None:
     return None if usable else "must be a URL with ws:// or wss:// and a host"
 
 
+def dial_rules(value: object) -> str | None:
+    for rule in value if isinstance(value, tuple) else ():
+        if (why := rule_problem(str(rule))) is not None:
+            return why
+    return None
+
+
+def caller_or_empty(value: object) -> str | None:
+    return None if not value or CALLER.fullmatch(str(value)) else "must be sip:user@host, or empty"
+
+
 def even_port(value: object) -> str | None:
     fits = isinstance(value, int) and 1024 <= value <= 65534 and value % 2 == 0
     return None if fits else f"must be an even port in 1024 to 65534, not {value}"
@@ -197,6 +210,11 @@ VALUES: dict[str, Rule] = (
         "stream.silence_timeout_s": between(6, 3600),
         "http.host": not_empty,
         "http.port": PORT,
+        "api.folder": not_empty,
+        "outbound.allow": dial_rules,
+        "outbound.caller": caller_or_empty,
+        "outbound.max_concurrent": between(0, 100_000),
+        "outbound.ring_limit_s": between(5, 110),  # the SIP core gives up after 120 s
         "engine.model": one_of("parts", "vad", "echo", "talker", "silent", "marker"),
         "engine.workers": between(1, 1024),
         "engine.spare": between(0, 1024),

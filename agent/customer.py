@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from agent.config import Config
 from agent.events.decisions import DecisionClient
+from agent.events.endpoints import EndpointBook
 from agent.events.http import HttpClient
 from agent.events.retry import Verdict
 from agent.events.signing import Signer
@@ -22,6 +25,8 @@ from telephony.clock import Clock
 
 LAST_WORDS_S = 2.0
 """How long a stopping service goes on delivering, so that the last ``call.ended`` does not wait for the next start."""
+
+ROTATION_LOOK_S = 10.0
 
 
 class CustomerServer:
@@ -46,6 +51,9 @@ class CustomerServer:
         self.store: ResilientStore
         self.outbox: ResilientStore
         self.decisions: DecisionClient
+        self.endpoints = EndpointBook(Path(config.api.folder), config.webhooks.endpoints)
+        self.guard = Guard(allow_http=config.webhooks.allow_http, networks=config.webhooks.allow_networks)
+        self.deliverer: WebhookDeliverer
 
     @contextlib.asynccontextmanager
     async def opened(self, tasks: Tasks) -> AsyncIterator[ResilientStore]:
@@ -55,18 +63,18 @@ class CustomerServer:
             config.store.url,
             spill=config.store.spill,
             owner=config.service.gateway,
-            endpoints={endpoint.name: endpoint.events for endpoint in config.webhooks.endpoints},
+            endpoints={endpoint.name: endpoint.events for endpoint in self.endpoints.effective(self._wall())},
             wall=self._wall,
             clock=self._clock,
             log=self._log,
         )
         await self.store.open()
-        guard = Guard(allow_http=config.webhooks.allow_http, networks=config.webhooks.allow_networks)
-        async with HttpClient(guard) as http:
+        async with HttpClient(self.guard) as http:
             self.decisions = self._new_decisions(http)
-            deliverer = self._new_deliverer(http)
+            deliverer = self.deliverer = self._new_deliverer(http)
             self.store.tell_of_events(deliverer.poke)
             tasks.start(deliverer.run())
+            tasks.start(self._end_rotations())
             try:
                 yield self.store
             finally:
@@ -91,7 +99,7 @@ class CustomerServer:
     def _new_deliverer(self, http: HttpClient) -> WebhookDeliverer:
         return WebhookDeliverer(
             self.outbox,
-            self._config.webhooks.endpoints,
+            self.endpoints.effective(self._wall()),
             http=http,
             worker=self._config.service.gateway,
             wall=self._wall,
@@ -100,6 +108,19 @@ class CustomerServer:
             log=self._log,
             watch=self._attempted,
         )
+
+    async def use_endpoints(self) -> None:
+        """Deliver to the endpoints that there are now."""
+        await self.deliverer.use(self.endpoints.effective(self._wall()))
+
+    async def _end_rotations(self) -> None:
+        """Old secrets stop signing when their time is over."""
+        while True:
+            before = self._wall()
+            await asyncio.sleep(ROTATION_LOOK_S)
+            change = self.endpoints.next_change(before)
+            if change is not None and change <= self._wall():
+                await self.use_endpoints()
 
     def _attempted(self, endpoint: str, verdict: Verdict, status: int | None, took_s: float) -> None:
         self._metrics.webhook_attempts_total.labels(verdict.name.lower(), code_class(status)).inc()

@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from agent import VERSION, logging
-from agent.api.calls import add_call_routes, problems
 from agent.api.health import add_health_routes
+from agent.api.problems import http_log, problems
 from agent.api.twilio import TwilioCalls, TwilioWebhooks
 from agent.app import READY_FILE, worker_names
 from agent.config import Config
@@ -32,6 +32,7 @@ from agent.parts import open_brain, open_voice
 from agent.placement import Placement
 from agent.pool.client import WorkerClient
 from agent.pool.registry import WorkerRegistry
+from agent.rest import Rest
 from agent.scribe import Scribe
 from agent.session import Services
 from agent.streams import Streams
@@ -60,6 +61,7 @@ class Front:
         self._clock = MonotonicClock()
         self._writer = writer
         self._metrics = Metrics()
+        self._rest = Rest(config, log=self._log, metrics=self._metrics, clock=self._clock, wall=time.time)
         self._registry = WorkerRegistry()
         self._workers: dict[str, WorkerClient] = {}
         self._edge = EdgeClient()
@@ -108,7 +110,8 @@ class Front:
         await self._voice.start()
         stack.push_async_callback(self._voice.stop)
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
-        tasks.start(self._preload(list(brain.fixed_phrases())))
+        library = self._rest.open_library(brain)
+        tasks.start(self._preload(list(library.fixed_phrases())))
         await self._connect_engine(tasks)
         recogniser = config.ears.recogniser if config.engine.model == "parts" else "none"
         self._log.info(LogEvent.EARS_LIVE, model=config.engine.model, recogniser=recogniser)
@@ -116,7 +119,9 @@ class Front:
         services = Services(
             pool=placement,
             voice=self._voice,
-            brain=brain,
+            brain=library,
+            brain_of=library.brain_of,
+            watch=self._rest.hub.publish,
             decisions=customer.decisions,
             new_scribe=lambda: Scribe(store, lease_s=config.store.lease_s, wall=time.time),
             new_measures=lambda leg: CallMeasures(
@@ -140,7 +145,7 @@ class Front:
         if self._streams is not None:
             self._twilio = TwilioCalls(store)
             await self._streams.start(tasks, self._twilio.around(self._switchboard.offer))
-        await self._serve_http(stack, customer)
+        await self._serve_http(stack, customer, tasks)
         self._ready = True
         self._announce()
 
@@ -231,23 +236,32 @@ class Front:
 
     # --- http ---
 
-    async def _serve_http(self, stack: contextlib.AsyncExitStack, customer: CustomerServer) -> None:
+    async def _serve_http(self, stack: contextlib.AsyncExitStack, customer: CustomerServer, tasks: Tasks) -> None:
         app = web.Application(middlewares=[problems])
         add_health_routes(app, self._health, self._metrics, refresh=lambda: self._refresh(customer))
-        add_call_routes(app, customer.store, customer.outbox)
+        self._rest.add(
+            app,
+            customer=customer,
+            switchboard=self._switchboard,
+            door=self._plane,
+            health=self._health,
+            spawn=tasks.start,
+            preload=self._preload,
+        )
         if "twilio" in self._config.stream.doors:
             hooks = TwilioWebhooks(
                 self._config.twilio, self._twilio, may_take=self._takes_streams, log=self._log, wall=time.time
             )
             app.add_routes(hooks.routes())
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, logger=http_log())
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        stack.callback(self._rest.hub.close)  # before it: streams of live events have no end of their own
         port = self._config.http.port or self._former.get("http_port", 0)
         site = web.TCPSite(runner, self._config.http.host, port)
         await site.start()
         self._http_port = runner.addresses[0][1]
-        self._log.info(LogEvent.HTTP_LISTENING, host=self._config.http.host, port=self._http_port)
+        self._log.info(LogEvent.HTTP_LISTENING, host=self._config.http.host, port=self._http_port, auth=self._rest.auth)
 
     def _takes_streams(self) -> bool:
         return self._streams is not None and self._streams.connected and not self._stop.is_set()
@@ -266,6 +280,7 @@ class Front:
             "workers": workers,
             "edge": self._edge_stats,
             "sip": {"port": self._plane.local_port},
+            "api": {"auth": self._rest.auth},
             **({"stream": self._streams.stats} if self._streams is not None else {}),
             "processes": self._processes(),
         }

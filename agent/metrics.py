@@ -117,6 +117,10 @@ class Metrics:
         self.webhook_dead_total = self._counter("webhook_dead_total", "Events given up")
         self.decision_seconds = self._histogram("decision_seconds", "call.incoming until answered", PEER_S, "result")
         self.tool_seconds = self._histogram("tool_seconds", "tool.call until answered", PEER_S, "result")
+        self.auth_failures_total = self._counter("auth_failures_total", "Requests without a usable key", "surface")
+        self.rate_limited_total = self._counter("rate_limited_total", "Requests refused by a limit", "surface")
+        self.api_requests_total = self._counter("api_requests_total", "API requests", "operation", "code")
+        self.api_watchers = self._gauge("api_watchers", "Streams of live events")
         self.store_away = self._gauge("store_away", "1 while the store cannot be reached")
         self.store_backlog_bytes = self._gauge("store_backlog_bytes", "Journal that waits for the store")
 

@@ -165,6 +165,8 @@ class Session:
         self._seat: SeatLease | None = None
         self._dialogue: Dialogue | None = None
         self._tasks = Tasks()
+        self.recorded = asyncio.Event()
+        """The call is in the store, or will never be."""
         self._opened_at = self._clock.now()
         self._answered_at: float | None = None
         self._media_base_ms = 0
@@ -184,6 +186,11 @@ class Session:
     def claim(self) -> tuple[str, int] | None:
         """``(call_id, fence)`` of the record, once there is one."""
         return (self.call_id, self._scribe.fence) if self._scribe.call_id and not self._scribe.fenced else None
+
+    @property
+    def is_placed(self) -> bool:
+        """We called."""
+        return self._placed is not None
 
     @property
     def view(self) -> dict[str, Any]:
@@ -259,6 +266,7 @@ class Session:
                 data=dict(self._placed.data) if self._placed is not None else {},
             )
         )
+        self.recorded.set()
         self._watch("state", self._media_ms(), {"state": self.state.value, "from": info.from_uri, "to": info.to_uri})
         self._log.info(LogEvent.CALL_OFFERED, from_uri=info.from_uri, to_uri=info.to_uri, transport=info.transport)
         decision = self._placed.decision if self._placed is not None else await self._decide(info)
@@ -451,6 +459,7 @@ class Session:
 
     async def _finish(self) -> None:
         """The one place where a call ends."""
+        self.recorded.set()
         if self._dialogue is not None:
             self._dialogue.close()
         was_answered = self._answered_at is not None

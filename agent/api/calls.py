@@ -1,76 +1,266 @@
-"""``/v1/calls``: what is stored of calls, read only, as JSON. Errors are problem details (RFC 9457)."""
+"""Handlers of calls: read what is stored, place, steer."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
-from dataclasses import asdict
-from typing import Any
+import secrets
+import wave
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
 
 from aiohttp import web
 
+from agent.api.bind import Answer, Ask, Handler
+from agent.api.problems import Problem
+from agent.api.recordings import Part, asked_part, blocks, recording_of, waveform
+from agent.api.transcript import transcript
+from agent.config import OutboundConfig
+from agent.dialplan import target_problem
 from agent.errors import StoreUnavailable
-from agent.store.interface import CallState, Outbox, Store
+from agent.events.names import EndReason
+from agent.outbound import DialledLeg, Door
+from agent.ports import Decision
+from agent.session import Placed, Session
+from agent.store.interface import CallRecord, CallState, Outbox, Store
+from agent.switchboard import Switchboard
 
-MOST_LISTED = 200
-
-
-def problem(status: int, title: str, detail: str) -> web.Response:
-    """One error as problem+json."""
-    return web.Response(
-        status=status,
-        text=json.dumps({"type": "about:blank", "status": status, "title": title, "detail": detail}),
-        content_type="application/problem+json",
-    )
-
-
-@web.middleware
-async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
-    """No traceback leaves: every error is a problem document."""
-    try:
-        response: web.StreamResponse = await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return problem(error.status, error.reason, error.text or error.reason)
-    except StoreUnavailable as error:
-        return problem(503, "Store unavailable", str(error))
-    return response
+MOST_PAGES: Final = 5
+"""Pages of the store that one page of a tenant may take."""
+RECORDED_S: Final = 3.0
+"""How long placing a call waits for its record."""
 
 
-def add_call_routes(app: web.Application, store: Store, outbox: Outbox) -> None:
-    async def listed(request: web.Request) -> web.Response:
-        query = request.query
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsDeps:
+    store: Store
+    outbox: Outbox
+    switchboard: Switchboard
+    door: Door
+    outbound: OutboundConfig
+    recordings: Path
+    has_agent: Callable[[str], bool]
+    spawn: Callable[[Coroutine[Any, Any, None]], object]
+
+
+class CallHandlers:
+    """One method per route of ``routes.CALLS``."""
+
+    def __init__(self, deps: CallsDeps) -> None:
+        self._deps = deps
+        self._placing: dict[str, asyncio.Lock] = {}
+
+    def table(self) -> dict[str, Handler]:
+        return {
+            "listCalls": self.listed,
+            "placeCall": self.place,
+            "getCall": self.one,
+            "getTimeline": self.timeline,
+            "getCallEvents": self.events,
+            "getTranscript": self.transcript,
+            "getRecording": self.recording,
+            "getWaveform": self.waveform,
+            "say": self.say,
+            "transfer": self.transfer,
+            "hangUp": self.hang_up,
+        }
+
+    # --- read ---
+
+    async def listed(self, ask: Ask) -> Answer:
+        limit, before = ask.params["limit"], ask.params["before"]
+        state = CallState(ask.params["state"]) if ask.params["state"] else None
+        found: list[CallRecord] = []
+        for _ in range(MOST_PAGES):
+            page = await self._deps.store.list_calls(limit=limit, before=before, state=state)
+            for record in page:
+                before = record.call_id
+                if ask.principal.sees(record.tenant):
+                    found.append(record)
+                if len(found) == limit:
+                    break
+            if len(page) < limit or len(found) == limit:
+                more = len(found) == limit
+                return self._page(found, before if more else None)
+        return self._page(found, before)
+
+    def _page(self, found: list[CallRecord], after: str | None) -> Answer:
+        return Answer(value={"calls": [self._shown(record) for record in found], "next": after})
+
+    async def one(self, ask: Ask) -> Answer:
+        return Answer(value=self._shown(await self._seen(ask)))
+
+    async def timeline(self, ask: Ask) -> Answer:
+        record = await self._seen(ask)
+        entries = await self._deps.store.timeline(record.call_id)
+        return Answer(value={"entries": [asdict(entry) for entry in entries]})
+
+    async def events(self, ask: Ask) -> Answer:
+        record = await self._seen(ask)
+        found = await self._deps.store.events_of(record.call_id)
+        attempts = await self._deps.outbox.attempts(record.call_id)
+        return Answer(value={"events": [asdict(event) for event in found], "attempts": list(attempts)})
+
+    async def transcript(self, ask: Ask) -> Answer:
+        record = await self._seen(ask)
+        entries = await self._deps.store.timeline(record.call_id)
+        return Answer(value={"call_id": record.call_id, "items": transcript(entries)})
+
+    # --- recording ---
+
+    async def recording(self, ask: Ask) -> web.StreamResponse:
+        path = await self._recording(ask)
+        size = (await asyncio.to_thread(path.stat)).st_size
         try:
-            limit = int(query.get("limit", "50"))
-            state = CallState(query["state"]) if "state" in query else None
+            part = asked_part(ask.params["Range"], size)
         except ValueError as error:
-            return problem(400, "Bad query", str(error))
-        if not 1 <= limit <= MOST_LISTED:
-            return problem(400, "Bad query", f"limit must be 1..{MOST_LISTED}")
-        calls = await store.list_calls(limit=limit, before=query.get("before"), state=state)
-        return web.json_response({"calls": [asdict(call) for call in calls]})
+            raise Problem(416, str(error), headers={"Content-Range": f"bytes */{size}"}) from None
+        response = web.StreamResponse(status=206 if part is not None else 200)
+        response.content_type = "audio/wav"
+        response.headers.update({"Accept-Ranges": "bytes", "Cache-Control": "no-store"})
+        if part is not None:
+            response.headers["Content-Range"] = f"bytes {part.start}-{part.end}/{size}"
+        part = part or Part(0, size - 1)
+        response.content_length = part.size
+        file = await asyncio.to_thread(path.open, "rb")
+        try:
+            await response.prepare(ask.request)
+            async for block in blocks(file, part, asyncio.to_thread):
+                await response.write(block)
+        finally:
+            await asyncio.to_thread(file.close)
+        await response.write_eof()
+        return response
 
-    async def one(request: web.Request) -> web.Response:
-        call = await store.get_call(request.match_info["call_id"])
-        if call is None:
-            return problem(404, "No such call", request.match_info["call_id"])
-        return web.json_response(asdict(call))
+    async def waveform(self, ask: Ask) -> Answer:
+        path = await self._recording(ask)
+        try:
+            return Answer(value=await asyncio.to_thread(waveform, path, ask.params["points"]))
+        except (OSError, EOFError, wave.Error) as error:
+            raise Problem(404, f"the recording cannot be read: {error}") from None
 
-    async def timeline(request: web.Request) -> web.Response:
-        entries = await store.timeline(request.match_info["call_id"])
-        return web.json_response({"entries": [asdict(entry) for entry in entries]})
+    async def _recording(self, ask: Ask) -> Path:
+        record = await self._seen(ask)
+        events = await self._deps.store.events_of(record.call_id)
+        path = await asyncio.to_thread(recording_of, events, self._deps.recordings)
+        if path is None:
+            raise Problem(404, "there is no recording of this call here")
+        return path
 
-    async def events(request: web.Request) -> web.Response:
-        call_id = request.match_info["call_id"]
-        found = await store.events_of(call_id)
-        attempts = await outbox.attempts(call_id)
-        return web.json_response({"events": [asdict(event) for event in found], "attempts": attempts})
+    # --- place ---
 
-    app.add_routes(
-        [
-            web.get("/v1/calls", listed),
-            web.get("/v1/calls/{call_id}", one),
-            web.get("/v1/calls/{call_id}/timeline", timeline),
-            web.get("/v1/calls/{call_id}/events", events),
-        ]
-    )
+    async def place(self, ask: Ask) -> Answer:
+        tenant = "default" if ask.principal.is_operator else ask.principal.tenant
+        key = ask.params["Idempotency-Key"]
+        if key is None:
+            return await self._place(ask, tenant, secrets.token_hex(16), "")
+        call_id = "i" + hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest()[:31]
+        lock = self._placing.setdefault(call_id, asyncio.Lock())
+        try:
+            async with lock:  # two requests at once with one key are one call
+                return await self._place_once(ask, tenant, call_id)
+        finally:
+            if not lock.locked():
+                self._placing.pop(call_id, None)
+
+    async def _place_once(self, ask: Ask, tenant: str, call_id: str) -> Answer:
+        digest = hashlib.sha256(json.dumps(ask.body, sort_keys=True).encode()).hexdigest()
+        known = await self._deps.store.get_call(call_id)
+        if known is None:
+            return await self._place(ask, tenant, call_id, digest)
+        if known.data.get("request_sha256") != digest:
+            raise Problem(409, "this Idempotency-Key was used with another request")
+        return Answer(value=self._shown(known), headers={"Location": f"/v1/calls/{call_id}"})
+
+    async def _place(self, ask: Ask, tenant: str, call_id: str, digest: str) -> Answer:
+        body, deps = ask.body, self._deps
+        caller = body.get("from", deps.outbound.caller)
+        self._check_place(tenant, body["to"], body.get("agent", ""), caller)
+        decision = Decision(agent=body.get("agent", ""), variables=body.get("variables", {}), record=body.get("record"))
+        placed = Placed(
+            decision=decision,
+            tenant=tenant,
+            ring_limit_s=body.get("ring_limit_s", deps.outbound.ring_limit_s),
+            data={"placed_by": ask.principal.name, **({"request_sha256": digest} if digest else {})},
+        )
+        leg = DialledLeg(deps.door, call_id=call_id, target=body["to"], caller=caller)
+        session = deps.switchboard.place(leg, placed, spawn=deps.spawn)
+        try:
+            async with asyncio.timeout(RECORDED_S):
+                await session.recorded.wait()
+        except TimeoutError:
+            pass  # the record says whether it came in time
+        record = await deps.store.get_call(call_id)
+        if record is None:
+            raise StoreUnavailable("the call could not be written down, so it was not placed")
+        return Answer(value=self._shown(record), status=201, headers={"Location": f"/v1/calls/{call_id}"})
+
+    def _check_place(self, tenant: str, target: str, agent: str, caller: str) -> None:
+        deps = self._deps
+        if (why := target_problem(target, deps.outbound.allow)) is not None:
+            raise Problem(403, f"to: {why}")
+        if agent and not deps.has_agent(agent):
+            raise Problem(422, f"agent: there is no agent {agent}")
+        if deps.switchboard.is_draining:
+            raise Problem(503, "the gateway is draining", headers={"Retry-After": "5"})
+        if not caller:
+            raise Problem(503, "no address to call from: set outbound.caller, or say `from`")
+        running = sum(session.is_placed and session.tenant == tenant for session in deps.switchboard.live)
+        if running >= deps.outbound.max_concurrent:
+            raise Problem(
+                429, f"{running} placed calls of this tenant are running already", headers={"Retry-After": "5"}
+            )
+
+    # --- steer ---
+
+    async def say(self, ask: Ask) -> Answer:
+        session = await self._live(ask, CallState.ACTIVE)
+        session.order_say(ask.body["text"], interruptible=ask.body.get("interruptible", True))
+        return _ordered(session)
+
+    async def transfer(self, ask: Ask) -> Answer:
+        target = ask.body["target"]
+        session = await self._live(ask, CallState.ACTIVE)
+        if not session.may_transfer(target) or not target.isprintable():
+            raise Problem(403, "target: sip.transfer_targets does not allow it")
+        session.order_transfer(target)
+        return _ordered(session)
+
+    async def hang_up(self, ask: Ask) -> Answer:
+        session = await self._live(ask)
+        session.order_hangup(EndReason.OPERATOR_HANGUP)
+        return _ordered(session)
+
+    async def _live(self, ask: Ask, *states: CallState) -> Session:
+        record = await self._seen(ask)
+        session = self._deps.switchboard.find(record.call_id)
+        if session is None:
+            why = "the call has ended" if record.state is CallState.ENDED else f"the call is on gateway {record.owner}"
+            raise Problem(409, why)
+        if states and session.state not in states:
+            raise Problem(409, f"the call is {session.state.value}")
+        return session
+
+    # --- inside ---
+
+    async def _seen(self, ask: Ask) -> CallRecord:
+        """The call, if this key may see it: of another tenant's there is no more to know than of one that is not."""
+        call_id = ask.params["call_id"]
+        record = await self._deps.store.get_call(call_id)
+        if record is None or not ask.principal.sees(record.tenant):
+            raise Problem(404, f"there is no call {call_id}")
+        return record
+
+    def _shown(self, record: CallRecord) -> dict[str, Any]:
+        shown = asdict(record)
+        session = self._deps.switchboard.find(record.call_id)
+        if session is not None:
+            shown["live"] = session.view
+        return shown
+
+
+def _ordered(session: Session) -> Answer:
+    return Answer(value={"call_id": session.call_id, "accepted": True}, status=202)

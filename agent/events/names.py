@@ -21,6 +21,8 @@ class WebhookEvent(StrEnum):
     TOOL_CALL = "tool.call"
     """Synchronous: asks for a tool's result. Not stored in the outbox."""
     DISCLOSURE_COMPLETED = "disclosure.completed"
+    TEST_PING = "test.ping"
+    """Sent on demand, to try an endpoint. Not stored in the outbox."""
 
 
 class Result(StrEnum):
@@ -130,3 +132,6 @@ class LogEvent(StrEnum):
     RECORDING_READY = "recording.ready"
     RECORDING_FAILED = "recording.failed"
     HTTP_LISTENING = "http.listening"
+    API_FAILED = "api.failed"
+    AGENT_PUBLISHED = "agent.published"
+    AGENT_FAILED = "agent.failed"

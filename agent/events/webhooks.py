@@ -30,6 +30,8 @@ CONCURRENCY = 8
 TIMEOUT_S = 10.0
 CLAIM_S = 30.0
 """Longer than an attempt: a claim that runs out means that its deliverer died."""
+LONGEST_WAIT_S = 3 * 86_400.0
+"""No retry is due later than that."""
 POLL_S = 0.25
 """How often a lane looks without being told (``poke``): retries that are due, claims that ran out."""
 
@@ -56,6 +58,8 @@ class _Lane:
     quiet: asyncio.Event = field(default_factory=asyncio.Event)
     """Nothing was due at the last look, and nothing is in flight."""
     is_disabled: bool = False
+    """It answered 410."""
+    is_removed: bool = False
 
 
 class WebhookDeliverer:
@@ -77,6 +81,7 @@ class WebhookDeliverer:
     ) -> None:
         self._outbox = outbox
         self._lanes = [_Lane(one, Signer(one.secret.split())) for one in endpoints]
+        self._group: asyncio.TaskGroup | None = None
         self._http = http
         self._worker = worker
         self._wall = wall
@@ -96,6 +101,46 @@ class WebhookDeliverer:
         for lane in self._lanes:
             lane.wake.set()
 
+    async def use(self, endpoints: Sequence[WebhookEndpoint]) -> None:
+        """Deliver to these from now on: new ones begin, changed ones go on as changed, the others end."""
+        wanted = {one.name: one for one in endpoints}
+        for lane in self._lanes:
+            if (endpoint := wanted.pop(lane.endpoint.name, None)) is None:
+                lane.is_removed = True
+                lane.wake.set()
+            else:
+                lane.endpoint, lane.signer = endpoint, Signer(endpoint.secret.split())
+        self._lanes = [lane for lane in self._lanes if not lane.is_removed]
+        for endpoint in wanted.values():
+            lane = _Lane(endpoint, Signer(endpoint.secret.split()))
+            self._lanes.append(lane)
+            if self._group is not None:
+                self._group.create_task(self._drive(lane))
+        await self._outbox_endpoints()
+
+    async def bury(self, endpoint: str) -> int:
+        """Make dead letters of what waits for an endpoint that is gone; how many."""
+        buried = 0
+        while found := await self._outbox.claim(
+            self._worker, limit=100, now=self._wall() + LONGEST_WAIT_S, claim_s=CLAIM_S, endpoint=endpoint
+        ):
+            now = self._wall()
+            attempt = {"at": now, "status": None, "latency_ms": 0, "error": "the endpoint was deleted"}
+            for delivery in found:
+                await self._outbox.failed(delivery.delivery_id, attempt=attempt, retry_at=None, now=now)
+            buried += len(found)
+        return buried
+
+    async def try_once(self, endpoint: str, event_id: str, body: bytes) -> dict[str, Any] | None:
+        """Send one message now, outside the outbox; what came of it. ``None``: there is no such endpoint."""
+        lane = next((lane for lane in self._lanes if lane.endpoint.name == endpoint), None)
+        if lane is None:
+            return None
+        began, at = self._clock.now(), self._wall()
+        answer, error = await self._post(lane, event_id, body, at)
+        status = answer.status if answer is not None else None
+        return {"at": at, "status": status, "latency_ms": round((self._clock.now() - began) * 1000), "error": error}
+
     async def flush(self, *, timeout_s: float) -> bool:
         """Wait until everything that is due has been tried, before the process ends. ``False``: not in time."""
         lanes = [lane for lane in self._lanes if not lane.is_disabled and not lane.breaker.is_open]
@@ -114,8 +159,10 @@ class WebhookDeliverer:
         """Deliver until cancelled. Attempts in flight are then given up; their claims run out and they come again."""
         await self._outbox_endpoints()
         async with asyncio.TaskGroup() as group:
+            self._group = group
             for lane in self._lanes:
                 group.create_task(self._drive(lane))
+            await asyncio.Event().wait()  # endpoints may be added at any time
 
     async def _outbox_endpoints(self) -> None:
         wanted = {one.endpoint.name: one.endpoint.events for one in self._lanes if not one.is_disabled}
@@ -126,7 +173,7 @@ class WebhookDeliverer:
 
     async def _drive(self, lane: _Lane) -> None:
         async with asyncio.TaskGroup() as group:
-            while not lane.is_disabled:
+            while not lane.is_disabled and not lane.is_removed:
                 lane.wake.clear()
                 room = lane.breaker.room(limit=CONCURRENCY, in_flight=lane.in_flight, now=self._clock.now())
                 claimed = await self._claim(lane, room) if room else []
