@@ -122,7 +122,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _add_call(commands: Any) -> None:
     parser = commands.add_parser("call", help="call an agent as a simulated caller and show the conversation")
-    parser.add_argument("uri", help="sip:user@host:port")
+    parser.add_argument("uri", help="sip:user@host:port, or twilio+ws://host:port/twilio/voice (a double of Twilio)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="with twilio+ws: where the auth token stands")
     parser.add_argument("--script", type=Path, help="caller script (YAML); default: the shipped parcel conversation")
     parser.add_argument("--out", type=Path, default=Path("out/call"), help="folder for recording, truth and page")
     parser.add_argument("--http", default="", metavar="URL", help="the service's HTTP address, to show words and floor")
@@ -134,8 +135,29 @@ def _call(arguments: argparse.Namespace) -> int:
     from agent.simulator.command import call_command
 
     return asyncio.run(
-        call_command(arguments.uri, arguments.script, arguments.out, http_url=arguments.http, as_json=arguments.json)
+        call_command(
+            arguments.uri,
+            arguments.script,
+            arguments.out,
+            http_url=arguments.http,
+            as_json=arguments.json,
+            twilio=_twilio_account(arguments),
+        )
     )
+
+
+def _twilio_account(arguments: argparse.Namespace) -> Any:
+    """Whose calls a double of Twilio signs: those of the service's own configuration."""
+    if not arguments.uri.startswith("twilio+"):
+        return None
+    from agent.config_load import load_config, process_environment
+    from agent.simulator.twilio_call import TwilioAccount
+
+    twilio = load_config(arguments.config, process_environment(), {}).config.twilio
+    if not twilio.auth_token:
+        raise ConfigError("twilio.auth_token", "is needed to sign (--config FILE or CROSSTALK_TWILIO__AUTH_TOKEN)")
+    given = {"account_sid": twilio.account_sid} if twilio.account_sid else {}
+    return TwilioAccount(auth_token=twilio.auth_token, public_url=twilio.public_url.rstrip("/"), **given)
 
 
 def _add_demo(commands: Any) -> None:

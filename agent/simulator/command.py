@@ -14,21 +14,33 @@ from agent.simulator.caller import CallResult, run_call, save_call
 from agent.simulator.energy import agent_onsets
 from agent.simulator.html import render_page
 from agent.simulator.media import MediaThread
-from agent.simulator.script import load_script
+from agent.simulator.script import Script, load_script
 from agent.simulator.service import fetch_timeline, media_offset_s
 from agent.simulator.show import show_timeline
 from agent.simulator.timeline import Timeline, build_timeline
+from agent.simulator.twilio_call import TwilioAccount, run_twilio_call
 
 DEFAULT_SCRIPT = "parcel.yaml"
 
 
-async def call_command(uri: str, script: Path | None, out: Path, *, http_url: str = "", as_json: bool = False) -> int:
-    """Place the call and show it; returns the exit code. With ``as_json`` stdout gets one object and nothing else."""
+async def call_command(
+    uri: str,
+    script: Path | None,
+    out: Path,
+    *,
+    http_url: str = "",
+    as_json: bool = False,
+    twilio: TwilioAccount | None = None,
+) -> int:
+    """Place the call and show it; returns the exit code. With ``as_json`` stdout gets one object and nothing else.
+
+    ``twilio``: for a ``twilio+ws`` address, whose calls come by Twilio's double.
+    """
     progress = Console(stderr=True)
     path = script or example_path("scripts") / DEFAULT_SCRIPT
     loaded = load_script(path)
     with MediaThread() as media, progress.status(f"calling {uri} …", spinner="dots"):
-        result = await run_call(uri, loaded, media=media, call=loaded.name)
+        result = await _placed(uri, loaded, media, twilio)
         entries = await fetch_timeline(http_url.rstrip("/"), result.book)
     save_call(result, out)
     timeline = build_timeline(
@@ -50,6 +62,12 @@ async def call_command(uri: str, script: Path | None, out: Path, *, http_url: st
     else:
         _show(result, timeline, page)
     return 0 if result.answered else 1
+
+
+async def _placed(uri: str, script: Script, media: MediaThread, twilio: TwilioAccount | None) -> CallResult:
+    if twilio is not None:
+        return (await run_twilio_call(uri, script, account=twilio, call=script.name)).result
+    return await run_call(uri, script, media=media, call=script.name)
 
 
 def facts(result: CallResult) -> dict[str, str]:

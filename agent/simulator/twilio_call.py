@@ -254,9 +254,9 @@ async def run_twilio_call(
         on_audio=_unheard,
         on_key=_unheard,
     )
-    made = TwilioCall(uri, account, line, network=network or StreamNetwork(), caller=_number())
-    on_call(made)
     try:
+        made = TwilioCall(uri, account, line, network=network or StreamNetwork(), caller=_number())
+        on_call(made)
         with suppress(TimeoutError):
             async with asyncio.timeout(script.max_s + 5.0):
                 await made.run()
