@@ -24,6 +24,9 @@ from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.streams import PROCESS, edge_options, keyed
 from agent.supervisor import Role, Supervisor
+from agent.webrtc import PROCESS as WEBRTC
+from agent.webrtc import edge_options as webrtc_options
+from agent.webrtc import settled
 
 READY_FILE = "ready.json"
 """Written by the front when calls can come: ports, processes, voice."""
@@ -53,6 +56,8 @@ def roles_of(config: Config, run_folder: str) -> list[Role]:
     streams = (
         [Role(name=PROCESS, role=PROCESS, options=edge_options(config, run_folder))] if config.stream.doors else []
     )
+    if config.webrtc.enabled == "on":
+        streams.append(Role(name=WEBRTC, role=PROCESS, options=webrtc_options(config, run_folder)))
     workers = [_worker(config, run_folder, name) for name in worker_names(config)]
     front = Role(name="front", role="front", options={"config": to_wire(config), "run_folder": run_folder})
     return [edge, *streams, *workers, front]
@@ -134,6 +139,7 @@ def _free_port() -> int:
 async def serve(config: Config, *, log: Log) -> int:
     """Run a service in the foreground; returns its exit code."""
     with _run_folder(config.service.run_folder) as folder:
+        config = settled(config)
         config, extra = with_example(keyed(config), folder)
         log.info(LogEvent.SERVICE_STARTING, version=VERSION)
         supervisor = Supervisor([*extra, *roles_of(config, folder)], log=log, drain_s=config.service.drain_s)
@@ -182,6 +188,7 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
         "sip.port": 0,
         "http.port": 0,
         "stream.port": 0,
+        "webrtc.enabled": "off",
         "service.run_folder": str(folder),
         "service.drain_s": 1.0,
         "store.url": f"sqlite:{folder}/crosstalk.db",

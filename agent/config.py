@@ -90,6 +90,38 @@ class TwilioConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebRtcConfig:
+    """Calls from browsers: the page ``/`` and WHIP."""
+
+    enabled: str = "auto"
+    """``auto`` (where the extra ``webrtc`` is installed), ``on`` or ``off``."""
+    codecs: tuple[str, ...] = ("opus", "PCMU", "PCMA")
+    """Codecs that are taken, best first. ``PCMU`` first costs half the CPU and has no protection against loss."""
+    opus_complexity: int = 5
+    """0 to 10. Our packets carry error correction from 2 on."""
+    hosts: tuple[str, ...] = ()
+    """Local addresses that browsers send to; empty: all of this machine."""
+    port_min: int = 0
+    """First UDP port; 0: any free one."""
+    port_max: int = 0
+    advertised_address: str = ""
+    """Address that browsers are told instead of the local ones (a host behind 1:1 NAT)."""
+    stun: tuple[str, ...] = ()
+    """``stun:host[:port]``, told to browsers too; the first one is used by us."""
+    turn: tuple[str, ...] = ()
+    """``turn:host[:port][?transport=tcp]`` or ``turns:host[:port]``; the first one is used by us."""
+    turn_username: str = ""
+    turn_password: str = field(default="", repr=False, metadata={"secret": True})
+    """Of the TURN servers; told to browsers that have a token; never shown."""
+    resume_s: float = 10.0
+    """A caller whose connection is lost may come back for that long."""
+    max_calls: int = 40
+    """Browsers at once; above it new ones get 503."""
+    secret: str = field(default="", repr=False, metadata={"secret": True})
+    """Signs tokens: 64 hex digits; empty: a new one at each start; never shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConfig:
     host: str = "127.0.0.1"
     port: int = 8080
@@ -324,6 +356,7 @@ class Config:
     media: MediaConfig = field(default_factory=MediaConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     twilio: TwilioConfig = field(default_factory=TwilioConfig)
+    webrtc: WebRtcConfig = field(default_factory=WebRtcConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     outbound: OutboundConfig = field(default_factory=OutboundConfig)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from agent.config import Config
 from agent.dialplan import rule_problem
 from agent.events.names import WebhookEvent
+from telephony.webrtc.servers import check_url
 
 Problem = tuple[str, str]
 """Dotted path and reason."""
@@ -170,6 +171,10 @@ def caller_or_empty(value: object) -> str | None:
     return None if not value or CALLER.fullmatch(str(value)) else "must be sip:user@host, or empty"
 
 
+def hex_or_empty(value: object) -> str | None:
+    return None if re.fullmatch(r"([0-9a-f]{64})?", str(value)) else "must be 64 hex digits"
+
+
 def even_port(value: object) -> str | None:
     fits = isinstance(value, int) and 1024 <= value <= 65534 and value % 2 == 0
     return None if fits else f"must be an even port in 1024 to 65534, not {value}"
@@ -208,6 +213,14 @@ VALUES: dict[str, Rule] = (
         "stream.public_url": ws_url_or_empty,
         "stream.max_calls": between(1, 1024),
         "stream.silence_timeout_s": between(6, 3600),
+        "webrtc.enabled": one_of("auto", "on", "off"),
+        "webrtc.opus_complexity": between(0, 10),
+        "webrtc.port_min": PORT,
+        "webrtc.port_max": PORT,
+        "webrtc.advertised_address": address_or_empty,
+        "webrtc.resume_s": between(0, 60),
+        "webrtc.max_calls": between(1, 1024),
+        "webrtc.secret": hex_or_empty,
         "http.host": not_empty,
         "http.port": PORT,
         "api.folder": not_empty,
@@ -304,6 +317,22 @@ def _stream(config: Config) -> Iterator[Problem]:
         yield "stream.token", f"is needed where others can reach the doors (stream.host = {stream.host})"
 
 
+def _webrtc(config: Config) -> Iterator[Problem]:
+    webrtc = config.webrtc
+    if not webrtc.codecs or set(webrtc.codecs) - {"opus", "PCMU", "PCMA"}:
+        yield "webrtc.codecs", "must be of opus, PCMU, PCMA"
+    if webrtc.port_min > webrtc.port_max or (webrtc.port_max and not webrtc.port_min):
+        yield "webrtc.port_min", f"must be from 1 to webrtc.port_max ({webrtc.port_max}), or both 0"
+    for key, schemes in (("stun", ("stun:",)), ("turn", ("turn:", "turns:"))):
+        for url in getattr(webrtc, key):
+            reason = check_url(url) if url.startswith(schemes) else f"must begin with {' or '.join(schemes)}"
+            if reason is not None:
+                yield f"webrtc.{key}", reason
+    for host in webrtc.hosts:
+        if (reason := address_or_empty(host)) is not None:
+            yield "webrtc.hosts", reason
+
+
 def _ears(config: Config) -> Iterator[Problem]:
     if config.ears.recogniser == "sherpa" and not config.ears.sherpa_model:
         yield "ears.sherpa_model", "is needed with ears.recogniser = sherpa"
@@ -386,6 +415,7 @@ COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _ports,
     _playout,
     _stream,
+    _webrtc,
     _ears,
     _floor,
     _endpoints,

@@ -17,8 +17,11 @@ from aiohttp import web
 
 from agent import VERSION, logging
 from agent.api.health import add_health_routes
+from agent.api.local import refuse_others
 from agent.api.problems import http_log, problems
+from agent.api.talk import add_talk_routes
 from agent.api.twilio import TwilioCalls, TwilioWebhooks
+from agent.api.webrtc import add_webrtc_routes
 from agent.app import READY_FILE, worker_names
 from agent.config import Config
 from agent.customer import CustomerServer
@@ -39,6 +42,8 @@ from agent.streams import Streams
 from agent.switchboard import Switchboard
 from agent.tasks import Tasks
 from agent.voice.protocol import Voice
+from agent.webrtc import PROCESS as WEBRTC
+from agent.webrtc import WebRtc
 from telephony.clock import MonotonicClock
 from telephony.edge_client import EdgeClient
 from telephony.errors import TelephonyError
@@ -68,6 +73,7 @@ class Front:
         self._edge_stats: dict[str, Any] = {}
         self._edge_lost = asyncio.Event()
         self._streams = Streams(run_folder, log=self._log) if config.stream.doors else None
+        self._webrtc = WebRtc(config, run_folder, log=self._log)
         self._stop = asyncio.Event()
         self._ready = False
         self._switchboard: Switchboard
@@ -89,11 +95,13 @@ class Front:
             self._plane.drain()
             if self._streams is not None:
                 self._streams.drain()
+            self._webrtc.drain()
             self._registry.drain()
             await self._switchboard.drain(self._config.service.drain_s)
             await self._plane.stop()
             if self._streams is not None:
                 await self._streams.stop()
+            await self._webrtc.stop()
         self._log.info(LogEvent.SERVICE_STOPPED)
         return 0
 
@@ -145,6 +153,7 @@ class Front:
         if self._streams is not None:
             self._twilio = TwilioCalls(store)
             await self._streams.start(tasks, self._twilio.around(self._switchboard.offer))
+        await self._webrtc.start(tasks, self._switchboard.offer)
         await self._serve_http(stack, customer, tasks)
         self._ready = True
         self._announce()
@@ -253,6 +262,8 @@ class Front:
                 self._config.twilio, self._twilio, may_take=self._takes_streams, log=self._log, wall=time.time
             )
             app.add_routes(hooks.routes())
+        add_webrtc_routes(app, self._webrtc, admit=refuse_others)
+        add_talk_routes(app)
         runner = web.AppRunner(app, access_log=None, logger=http_log())
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -282,6 +293,7 @@ class Front:
             "sip": {"port": self._plane.local_port},
             "api": {"auth": self._rest.auth},
             **({"stream": self._streams.stats} if self._streams is not None else {}),
+            "webrtc": self._webrtc.stats or {"why_not": self._webrtc.why_not},
             "processes": self._processes(),
         }
 
@@ -329,6 +341,8 @@ class Front:
             found.append({"name": "edge", "pid": self._edge_stats["pid"]})
         if self._streams is not None and self._streams.stats:
             found.append({"name": "stream", "pid": self._streams.stats["pid"]})
+        if self._webrtc.stats:
+            found.append({"name": WEBRTC, "pid": self._webrtc.stats["pid"]})
         return found
 
     def _announce(self) -> None:

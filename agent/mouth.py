@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from agent.brain.protocol import Say
 from agent.errors import VoiceFailed
 from agent.pool.messages import BeginUtterance, DropUtterance, SeatMessage, UtteranceAudio, UtteranceEnded
-from agent.voice.protocol import SpeechChunk, Voice
+from agent.voice.protocol import SpeechChunk, Voice, WordSpan
 
 
 class Seat(Protocol):
@@ -49,10 +49,19 @@ class Cut:
 class Mouth:
     """Speaks for one call."""
 
-    def __init__(self, voice: Voice, *, call_id: str, on_failure: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        voice: Voice,
+        *,
+        call_id: str,
+        on_failure: Callable[[str], None],
+        on_words: Callable[[int, Sequence[WordSpan]], None] = lambda number, words: None,
+    ) -> None:
+        """``on_words``: told of the words of an utterance (its number) as soon as their times are known."""
         self._voice = voice
         self._call_id = call_id
         self._on_failure = on_failure
+        self._on_words = on_words
         self._seat: Seat | None = None
         self._next = 1
         self._waiting: deque[Utterance] = deque()
@@ -202,6 +211,8 @@ class Mouth:
                     return
                 last = piece.last
                 seat.send(_audio(self._call_id, utterance.number, piece))
+                if piece.words:
+                    self._on_words(utterance.number, piece.words)
         except VoiceFailed as error:
             utterance.failed = True
             self._on_failure(str(error))

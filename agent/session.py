@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agent.brain.protocol import Brain, CallFacts, Say, Tool, ToolResult
 from agent.config import AgentConfig, RecordingConfig
-from agent.dialogue import Dialogue, Fact, Interrupted, Overlapped, Responded, Spoke, Turned
+from agent.dialogue import SAMPLES_PER_MS, Dialogue, Fact, Interrupted, Overlapped, Responded, Spoke, Turned
 from agent.errors import AdmissionRefused, SeatLost, ToolFailed
 from agent.events.names import RESULT_OF, EndReason, LogEvent, WebhookEvent
 from agent.lifecycle import LifeAction, LifeInput, step
@@ -26,7 +26,7 @@ from agent.ports import Decision, Decisions, Measures, Pool, SeatLease, Watch, w
 from agent.scribe import Scribe
 from agent.store.interface import CallRecord, CallState, Event
 from agent.tasks import Tasks
-from agent.voice.protocol import Voice
+from agent.voice.protocol import Voice, WordSpan
 from telephony.clock import Clock
 from telephony.errors import TelephonyError
 from telephony.events import (
@@ -557,6 +557,7 @@ class Session:
             self._services.voice,
             call_id=self.call_id,
             on_failure=lambda error: self._log.info(LogEvent.VOICE_FAILED, error=error),
+            on_words=self._show_words,
         )
         self._start(mouth.run())
         brain = self._services.brain_of(decision.agent) if decision.agent else None
@@ -568,6 +569,11 @@ class Session:
         assert self._seat is not None
         dialogue.attach(self._seat)
         return dialogue
+
+    def _show_words(self, number: int, words: Sequence[WordSpan]) -> None:
+        """Words that are rendered, with their times in ms from the utterance's start: not for the record."""
+        spans = [[word.text, word.start // SAMPLES_PER_MS, word.end // SAMPLES_PER_MS] for word in words]
+        self._leg.notify(self._media_ms(), "speech", {"number": number, "words": spans})
 
     def ask_tool(self, tool: Tool) -> None:
         self._start(self._run_tool(tool))

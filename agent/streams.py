@@ -70,10 +70,10 @@ def edge_options(config: Config, run_folder: str, *, port: int | None = None) ->
 
 
 class Streams:
-    """Owner of the plane of all stream doors."""
+    """Owner of the plane of all doors of one process."""
 
-    def __init__(self, run_folder: str, *, log: Log) -> None:
-        self._path = f"{run_folder}/{PROCESS}.sock"
+    def __init__(self, run_folder: str, *, log: Log, process: str = PROCESS) -> None:
+        self._path = f"{run_folder}/{process}.sock"
         self._log = log
         self._client = StreamClient()
         self._plane = StreamPlane(self._client, log=lambda event, **fields: log.info(LogEvent(event), **fields))

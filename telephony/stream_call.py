@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from telephony.events import LegInfo, TransferOutcome
 from telephony.link import FRAME_SAMPLES
-from telephony.stream_door import Door, Peer
+from telephony.stream_door import CountsPackets, Door, Peer
 from telephony.stream_playout import FRAME_MS, StreamPlayout
 
 DIGITS = frozenset("0123456789*#ABCD")
@@ -154,6 +154,7 @@ class StreamCall:
     def quality(self) -> dict[str, Any]:
         """``MediaQuality`` fields: packets are frames of 20 ms."""
         playout = self.playout
+        packets = self.peer.counters() if isinstance(self.peer, CountsPackets) else {}
         return {
             "sent": self.sent,
             "received": playout.received // FRAME_SAMPLES,
@@ -165,4 +166,5 @@ class StreamCall:
             "delay_ms": round(playout.level_ms, 1),
             "rtt_ms": None,
             "foreign": 0,
+            **packets,
         }

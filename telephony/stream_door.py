@@ -45,7 +45,7 @@ A door is constructed with its options (a JSON object from the configuration) an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from aiohttp import web
@@ -75,6 +75,15 @@ class Peer(Protocol):
     def notify(self, at_ms: int, kind: str, data: dict[str, Any]) -> None: ...
 
     def ended(self, reason: str) -> None: ...
+
+
+@runtime_checkable
+class CountsPackets(Protocol):
+    """A ``Peer`` below which there are packets: it knows better than the edge what was lost."""
+
+    def counters(self) -> dict[str, Any]:
+        """Fields of ``MediaQuality`` that replace the edge's own."""
+        ...
 
 
 class Call(Protocol):

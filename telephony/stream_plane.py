@@ -18,7 +18,7 @@ from telephony.stream_messages import info_from_json, leg_event_from_json
 MAX_EVENTS = 256
 """Events that may wait for a slow session; beyond it counters are dropped, and anything else ends the leg."""
 STOP_S = 2.0
-SHOWN = frozenset({"words", "floor", "turn", "utterance", "overlap", "response", "resume", "dtmf"})
+SHOWN = frozenset({"speech", "words", "floor", "turn", "utterance", "overlap", "response", "resume", "dtmf"})
 """Kinds of the session's timeline that clients may see; the rest (notes, tools, seats) is not theirs."""
 
 

@@ -19,6 +19,7 @@ from telephony.stream_door import Door
 from telephony.stream_edge import StreamEdge
 
 DOORS: dict[str, str] = {
+    "webrtc": "telephony.webrtc.door:WebRtcDoor",
     "pcm": "telephony.doors.pcm:PcmDoor",
     "live": "telephony.doors.live:LiveDoor",
     "twilio": "telephony.twilio.door:TwilioDoor",

@@ -26,6 +26,7 @@ from aiohttp import web
 from telephony.errors import MediaError, RemoteProtocolError
 from telephony.stream_door import Desk
 from telephony.webrtc.connection import Connection, new_certificate
+from telephony.webrtc.door_names import SOURCE_HEADER
 from telephony.webrtc.ice import IceSettings
 from telephony.webrtc.peer import BrowserPeer, Decision
 from telephony.webrtc.sdp import MAX_OFFER_BYTES, Fragment, choose, parse_fragment, parse_offer
@@ -37,8 +38,6 @@ DECIDE_S = 10.0
 CLOSE_S = 2.0
 RESUME_TOKEN_S = 24 * 3600
 """A resume token is good while its call lives."""
-SOURCE_HEADER = "X-Crosstalk-Source"
-"""The client's address, from the front that passes its requests on."""
 _HTTP_OF_SIP = {486: 503, 603: 403}
 _SDP, _FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 
