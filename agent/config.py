@@ -265,6 +265,8 @@ class McpServer:
     """… program and arguments that speak on standard input and output."""
     headers: tuple[str, ...] = field(default=(), repr=False, metadata={"secret": True})
     """Sent with each request: ``Name: value``; never shown."""
+    environment: tuple[str, ...] = field(default=(), repr=False, metadata={"secret": True})
+    """What ``command`` gets besides ``PATH`` and ``HOME``: ``NAME=value``; never shown. Nothing of ours is passed on."""
     tools: tuple[str, ...] = ()
     """Names of the tools that may be used; ``*`` for all of them."""
     refresh_s: float = 300.0

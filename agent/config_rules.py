@@ -112,6 +112,11 @@ def header_lines(value: object) -> str | None:
     return None if all(HEADER.fullmatch(line) for line in lines) else "must be lines of the form Name: value"
 
 
+def environment_lines(value: object) -> str | None:
+    lines = value if isinstance(value, tuple) else ()
+    return None if all(line.partition("=")[1] and line[0] != "=" for line in lines) else "must be lines NAME=value"
+
+
 def named_targets(value: object) -> str | None:
     lines = value if isinstance(value, tuple) else ()
     return None if all(TARGET.fullmatch(line) for line in lines) else "must be of the form name=sip:user@host"
@@ -404,6 +409,7 @@ def _mcp(config: Config) -> Iterator[Problem]:
             ("url", url_or_empty(server.url)),
             ("command", None if bool(server.url) != bool(server.command) else "exactly one of url and command"),
             ("headers", header_lines(server.headers)),
+            ("environment", environment_lines(server.environment)),
             ("tools", None if server.tools else "must name the tools that may be used, or *"),
             ("refresh_s", between(1)(server.refresh_s)),
         )

@@ -24,14 +24,16 @@ from agent.api.twilio import TwilioCalls, TwilioWebhooks
 from agent.api.webrtc import add_webrtc_routes
 from agent.app import READY_FILE, worker_names
 from agent.config import Config
+from agent.config_load import process_environment
 from agent.customer import CustomerServer
 from agent.errors import StoreUnavailable, VoiceFailed
 from agent.events.names import LogEvent
 from agent.leases import Leases
+from agent.mcp.tools import McpTools
 from agent.measures import CallMeasures
 from agent.metrics import Metrics
 from agent.model.protocol import Persona
-from agent.parts import open_brain, open_voice
+from agent.parts import mcp_decisions, open_brain, open_voice
 from agent.placement import Placement
 from agent.pool.client import WorkerClient
 from agent.pool.registry import WorkerRegistry
@@ -111,7 +113,10 @@ class Front:
             config, log=self._log, metrics=self._metrics, clock=self._clock, wall=time.time, rng=random.Random()
         )
         store = await stack.enter_async_context(customer.opened(tasks))
-        brain = open_brain(config)
+        mcp = await stack.enter_async_context(
+            McpTools(config.agent.mcp, environment=process_environment(), log=self._log)
+        )
+        brain = open_brain(config, more_tools=mcp.specs)
         if isinstance(brain, contextlib.AbstractAsyncContextManager):
             await stack.enter_async_context(brain)
         self._voice = open_voice(config, lambda pid: self._log.warning(LogEvent.VOICE_FAILED, pid=pid))
@@ -130,7 +135,7 @@ class Front:
             brain=library,
             brain_of=library.brain_of,
             watch=self._rest.hub.publish,
-            decisions=customer.decisions,
+            decisions=mcp_decisions(customer.decisions, mcp, config),
             new_scribe=lambda: Scribe(store, lease_s=config.store.lease_s, wall=time.time),
             new_measures=lambda leg: CallMeasures(
                 self._metrics, leg, agent=config.agent.name, model=config.engine.model

@@ -16,6 +16,8 @@ from agent.brain.protocol import Brain
 from agent.brain.tool_specs import ToolSpec, parse_tools
 from agent.config import Config
 from agent.errors import ConfigError
+from agent.mcp.tools import McpDecisions, McpTools
+from agent.ports import Decisions
 from agent.remote.chat import ChatBrain
 from agent.remote.relay import RelayBrain
 from agent.voice.client import ProcessVoice
@@ -47,7 +49,7 @@ def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] =
 
 def _open_chat(config: Config, more_tools: Callable[[], Sequence[ToolSpec]]) -> ChatBrain:
     chat = config.agent.chat
-    own = parse_tools(_text_of(chat.tools, "agent.chat.tools"), chat.tools) if chat.tools else ()
+    own = webhook_tools(config)
     names = {tool.name for tool in own}
     return ChatBrain(
         chat,
@@ -58,6 +60,20 @@ def _open_chat(config: Config, more_tools: Callable[[], Sequence[ToolSpec]]) -> 
         clock=MonotonicClock(),
         log=logging.get_log(process="front"),
     )
+
+
+def mcp_decisions(others: Decisions, tools: McpTools, config: Config) -> Decisions:
+    """``others``, and the tools of MCP servers where there are any."""
+    if not config.agent.mcp:
+        return others
+    own = frozenset(tool.name for tool in webhook_tools(config))
+    return McpDecisions(others, tools, own=own, budget_s=config.agent.tool_budget_s)
+
+
+def webhook_tools(config: Config) -> tuple[ToolSpec, ...]:
+    """What the file of ``agent.chat.tools`` names. Raises ``ConfigError``."""
+    path = config.agent.chat.tools
+    return parse_tools(_text_of(path, "agent.chat.tools"), path) if path else ()
 
 
 def _text_of(path: str, key: str) -> str:

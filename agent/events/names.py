@@ -103,6 +103,8 @@ class LogEvent(StrEnum):
     TOOL_FAILED = "tool.failed"
     DECISION_FAILED = "decision.failed"
     BRAIN_FAILED = "brain.failed"
+    MCP_LISTED = "mcp.listed"
+    MCP_FAILED = "mcp.failed"
     SIP_REFUSED = "sip.refused"
     SIP_DROPPED = "sip.dropped"
     SIP_LISTENING = "sip.listening"

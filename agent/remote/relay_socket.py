@@ -91,6 +91,14 @@ class RelaySocket:
 
     async def run(self) -> None:
         """Until cancelled, or until the server has stayed away for ``connect_s``."""
+        try:
+            why = await self._keep()
+        except Exception as error:  # what goes wrong with one call's server must not end the brain of the others
+            why = repr(error)
+        await self.news.put(GaveUp(why))
+
+    async def _keep(self) -> str:
+        """Why there is no use in going on."""
         loop = asyncio.get_running_loop()
         away_since, attempt, resumed = loop.time(), 0, False
         while True:
@@ -108,8 +116,7 @@ class RelaySocket:
             pause_s = PAUSES_S[min(attempt, len(PAUSES_S) - 1)]
             attempt += 1
             if loop.time() + pause_s - away_since >= self._connect_s:
-                await self.news.put(GaveUp(why))
-                return
+                return why
             await asyncio.sleep(pause_s)
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:

@@ -1,0 +1,1 @@
+"""Tools from MCP servers (Model Context Protocol): Streamable HTTP and stdio."""
