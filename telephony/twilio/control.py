@@ -7,6 +7,7 @@ the event loop: its own would hold a thread, and time-outs are needed that hold 
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -95,8 +96,8 @@ def _http_client(session: aiohttp.ClientSession, api_url: str) -> Any:
         timeout: Any = None, allow_redirects: bool = False,
     ) -> Any:  # fmt: skip
         async with session.request(
-            method, _moved(url, api_url), params=params, data=_form(data), headers=headers,
-            auth=aiohttp.BasicAuth(*auth) if auth else None, allow_redirects=allow_redirects,
+            method, _moved(url, api_url), params=params, data=_form(data),
+            headers={**(headers or {}), **_basic(auth)}, allow_redirects=allow_redirects,
         ) as response:  # fmt: skip
             return answers.Response(response.status, await response.text(), response.headers)
 
@@ -110,6 +111,12 @@ class _Quiet:
     def debug(self, *_: object, **__: object) -> None: ...
 
     info = warning = debug
+
+
+def _basic(auth: Any) -> dict[str, str]:
+    if not auth:
+        return {}
+    return {"Authorization": "Basic " + base64.b64encode(":".join(auth).encode()).decode("ascii")}
 
 
 def _moved(url: str, api_url: str) -> str:
