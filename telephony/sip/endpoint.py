@@ -236,8 +236,22 @@ class SipEndpoint:
             self._receive_ack(request, source, now)
         elif request.method == "INVITE" and not request.to.tag and self._is_full():
             self._refuse_without_state(request, source, self._full())
+        elif request.method == "OPTIONS" and not request.to.tag and self._keeps(self._settings.max_kept_options):
+            self._options_without_state(request, source)
+        elif self._keeps(self._settings.max_kept_requests) and not self._must_be_heard(request):
+            error = RemoteProtocolError("no more requests now", rule="too-many-requests", status_hint=503)
+            self._refuse_without_state(request, source, error)
         else:
             self._receive_new(request, source, now)
+
+    def _keeps(self, limit: int) -> bool:
+        return self._layer.kept_requests >= limit
+
+    def _must_be_heard(self, request: Request) -> bool:
+        """INVITEs have a limit of their own; whoever has a call with us can always end it."""
+        if request.method == "CANCEL":
+            return self._layer.find_invite(request) is not None
+        return request.method == "INVITE" or (request.method == "BYE" and self._find_call(request) is not None)
 
     def _is_full(self) -> bool:
         return self.is_draining or self.half_open >= self._settings.max_half_open
@@ -298,13 +312,24 @@ class SipEndpoint:
         self._register(call)
 
     def _options(self, request: Request, server: Transaction, now: float) -> None:
+        self._layer.respond(server, self._capabilities(request), now)
+
+    def _options_without_state(self, request: Request, source: Address) -> None:
+        """A repetition is answered again: the answer costs less than its memory would."""
+        try:
+            uas.judge(request)
+        except RemoteProtocolError as error:
+            self._refuse_without_state(request, source, error)
+        else:
+            self._layer.send(serialise(self._capabilities(request)), responses.reply_address(request, source))
+
+    def _capabilities(self, request: Request) -> Response:
         """What an INVITE would get (RFC 3261 §11.2): balancers read 503 as "move away"."""
         status = 503 if self.is_draining else 200
         retry = self._settings.retry_after_s if self.is_draining else None
         extra = [("Accept", "application/sdp"), *responses.capabilities()]
         extra += responses.extra_for(status, retry_after_s=retry)
-        response = responses.make(request, status, to_tag=self._stateless_tag(request), extra=extra)
-        self._layer.respond(server, response, now)
+        return responses.make(request, status, to_tag=self._stateless_tag(request), extra=extra)
 
     def _cancel(self, request: Request, source: Address, server: Transaction, now: float) -> None:
         """200 to the CANCEL, 487 to its INVITE (RFC 3261 §9.2); only from where the INVITE came."""

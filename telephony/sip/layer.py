@@ -53,6 +53,8 @@ class TransactionLayer:
         self._local, self._token, self._transport, self._reliable = local, token, transport, reliable
         self._servers: dict[Key, Transaction] = {}
         self._clients: dict[Key, Client] = {}
+        self.kept_requests = 0
+        """Server transactions that are no INVITEs: each waits 32 s for repetitions (RFC 3261 §17.2.2)."""
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
@@ -138,6 +140,7 @@ class TransactionLayer:
         peer = responses.reply_address(request, source)
         transaction = Transaction(kind, server_key(request), peer=peer, now=now, reliable=self._reliable)
         self._servers[transaction.key] = transaction
+        self.kept_requests += kind is Kind.SERVER
         return transaction
 
     def respond(self, transaction: Transaction, response: Response, now: float) -> bytes:
@@ -170,7 +173,8 @@ class TransactionLayer:
         if transaction.is_over:
             table: dict[Key, Transaction] | dict[Key, Client]
             table = self._servers if transaction.kind in {Kind.SERVER, Kind.INVITE_SERVER} else self._clients
-            table.pop(transaction.key, None)
+            known = table.pop(transaction.key, None)
+            self.kept_requests -= known is not None and transaction.kind is Kind.SERVER
 
 
 def _beside(invite: Request, method: str, *, to: str) -> Request:

@@ -21,6 +21,11 @@ class SipSettings:
     """Ask for a session timer in our own INVITEs."""
     max_half_open: int = 200
     """Inbound INVITEs that are not established yet; above it new ones get 503 before any state."""
+    max_kept_options: int = 200
+    """From this many requests (no INVITEs) that are kept for repetitions on, each for 32 s, OPTIONS is answered and
+    forgotten."""
+    max_kept_requests: int = 4000
+    """From this many on every other request gets 503 before any state; a BYE or CANCEL of a call of ours never does."""
     retry_after_s: int = 5
     refer: Literal["refuse", "report"] = "refuse"
     """Inbound REFER inside a dialog: refused, or reported as ``ReferAsked`` (the simulated caller)."""

@@ -336,6 +336,46 @@ def test_stateless_refusal_is_the_same_each_time() -> None:
     assert first.to.tag == second.to.tag != ""
 
 
+def test_flood_of_options_is_answered_and_kept_up_to_its_limit() -> None:
+    peer = Peer(endpoint(max_kept_options=3))
+    for number in range(1, 11):
+        peer.send(request("OPTIONS", cseq=number))
+    assert peer.statuses("OPTIONS") == [200] * 10
+    assert len(peer.sip._layer) == 3
+    first, second = (only(peer.send(request("OPTIONS", cseq=11))) for _ in range(2))
+    assert first.to.tag == second.to.tag != ""
+    peer.advance(33.0)
+    assert (len(peer.sip._layer), peer.sip._layer.kept_requests) == (0, 0)
+    peer.send(request("OPTIONS", cseq=12))
+    assert len(peer.sip._layer) == 1
+
+
+def test_options_without_state_is_judged_like_any_other() -> None:
+    peer = Peer(endpoint(max_kept_options=0))
+    assert only(peer.send(request("OPTIONS", extra=["Require: Fancy"]))).status == 420
+    peer.sip.is_draining = True
+    assert only(peer.send(request("OPTIONS", cseq=2))).status == 503
+    assert len(peer.sip._layer) == 0
+
+
+def test_above_the_limit_of_kept_requests_only_calls_are_heard() -> None:
+    peer = Peer(endpoint(max_kept_requests=2))
+    _, tag = peer.answered()
+    ringing = request(call_id="call-2", body=OFFER)
+    peer.send(ringing)
+    for number in range(1, 6):
+        peer.send(request("BYE", cseq=number, call_id="nobody", to_tag="x"))
+    assert peer.statuses("BYE") == [481, 481, 503, 503, 503]
+    assert peer.sip._layer.kept_requests == 2
+    assert [event.rule for event in peer.of(Refused)][-1] == "too-many-requests"
+    assert only(peer.send(request("INFO", cseq=2, to_tag=tag))).status == 503
+    assert only(peer.send(request("CANCEL", call_id="nobody"))).status == 503
+    answers = peer.send(request("CANCEL", call_id="call-2", branch="z9hG4bKINVITE1call-2"))
+    assert [one.status for one in answers if isinstance(one, Response)] == [200, 487]
+    assert only(peer.send(request("BYE", cseq=3, to_tag=tag))).status == 200
+    assert [event.reason for event in peer.of(Ended)] == ["cancel", "bye"]
+
+
 def test_foreign_source_is_dropped_in_silence() -> None:
     peer = Peer(endpoint(allow=("10.0.0.0/8",)))
     assert peer.send(request(body=OFFER)) == []
