@@ -58,8 +58,8 @@ STOP_S = 2.0
 """How long ``stop`` waits for the answers to its BYEs."""
 CALL_ID_HEADER = "X-Crosstalk-Call-Id"
 """In our 200 OK: the name that this call has in store, events and logs."""
-DROP_LOG_S = 10.0
-"""At most one line per rule and this long about what is dropped."""
+SAMPLE_S = 10.0
+"""At most one line per rule and this long about what is dropped, and about what is refused."""
 
 
 _CSEQ_METHOD = re.compile(rb"\r\nCSeq:[ \t]*\d+[ \t]+([A-Z]+)")
@@ -115,7 +115,7 @@ class SipPlane:
         self._quiet = asyncio.Event()
         """Draining, and no leg and no unanswered BYE is left."""
         self._unanswered_byes: set[str] = set()
-        self._drop_logged: dict[str, float] = {}
+        self._logged_until: dict[tuple[str, str], float] = {}
         self.dropped: Counter[str] = Counter()
         """Datagrams dropped in silence, by rule."""
         self.bugs = 0
@@ -258,16 +258,9 @@ class SipPlane:
                 self._socket.send(output.data, output.destination)
                 self._note_response(output.data)
         elif isinstance(output, Dropped):
-            self._note_drop(output)
+            self._count(self.dropped, "sip.dropped", output)
         elif isinstance(output, Refused):
-            self.refused[output.rule] += 1
-            self._log(
-                "sip.refused",
-                source=_text(output.source),
-                method=output.method,
-                status=output.status,
-                rule=output.rule,
-            )
+            self._count(self.refused, "sip.refused", output, method=output.method, status=output.status)
         elif isinstance(output, Offered):
             self._offered(output)
         else:
@@ -277,13 +270,13 @@ class SipPlane:
         if data.startswith(b"SIP/2.0 ") and (named := _CSEQ_METHOD.search(data)) is not None:
             self._watch(named[1].decode(), int(data[8:11]))
 
-    def _note_drop(self, output: Dropped) -> None:
+    def _count(self, counter: Counter[str], event: str, output: Dropped | Refused, **fields: object) -> None:
         """Count each, log a sample: a flood must not become a flood of lines."""
-        self.dropped[output.rule] += 1
+        counter[output.rule] += 1
         now = self._clock.now()
-        if output.rule != "keepalive" and now >= self._drop_logged.get(output.rule, now):
-            self._drop_logged[output.rule] = now + DROP_LOG_S
-            self._log("sip.dropped", source=_text(output.source), rule=output.rule, total=self.dropped[output.rule])
+        if output.rule != "keepalive" and now >= self._logged_until.get((event, output.rule), now):
+            self._logged_until[event, output.rule] = now + SAMPLE_S
+            self._log(event, source=_text(output.source), rule=output.rule, total=counter[output.rule], **fields)
 
     # -- facts of calls
 

@@ -24,6 +24,7 @@ from telephony.events import (
 from telephony.plane import Leg, SeatAddress
 from telephony.sip_plane import SipPlane
 from tests.unit.telephony.sip.fake_edge import SEAT, FakeEdge, collect, plane
+from tests.unit.telephony.sip.wire import request
 
 
 class Pair:
@@ -275,6 +276,20 @@ async def test_foreign_network_gets_no_answer_and_is_counted(monkeypatch: pytest
         await outbound.hangup("nobody there")
         assert both.callee.dropped["source-not-allowed"] >= 1
         assert [name for name, _ in logged] == ["sip.dropped"]
+
+
+async def test_flood_of_refusals_is_one_line_and_counted_whole() -> None:
+    logged: list[tuple[str, dict[str, object]]] = []
+    callee = plane(logged=logged)
+    async with pair(callee=callee):
+        for number in range(50):
+            callee._datagram(request("PUBLISH", cseq=number + 1), ("127.0.0.1", 5062))
+        callee._datagram(request("REFER", cseq=60), ("127.0.0.1", 5062))
+    assert (callee.refused["method-not-allowed"], callee.refused["refer-refused"]) == (50, 1)
+    assert [(name, fields["rule"], fields["status"], fields["total"]) for name, fields in logged] == [
+        ("sip.refused", "method-not-allowed", 405, 1),
+        ("sip.refused", "refer-refused", 603, 1),
+    ]
 
 
 async def test_bad_dial_target_raises_before_anything_is_reserved() -> None:
