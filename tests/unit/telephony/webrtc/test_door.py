@@ -178,11 +178,11 @@ async def test_a_certificate_that_was_not_announced_is_refused(here: World, monk
         ({"sdp": chrome()}, 401, "token-missing"),
         ({"sdp": chrome(), "token": "nonsense"}, 401, "token-invalid"),
         ({"sdp": chrome(), "token": token(ttl_s=-1)}, 401, "token-expired"),
-        ({"sdp": chrome(), "token": token(kind=RESUME)}, 401, "token-invalid"),
-        ({"sdp": chrome(), "resume_token": token(kind=RESUME, subject="ab")}, 410, "call-over"),
-        ({"sdp": "v=0\r\n", "token": token()}, 422, "no-audio"),
-        ({"sdp": chrome(audio="63"), "token": token()}, 422, "no-codec"),
-        ({"sdp": chrome(extra="a=x:" + "y" * 40000 + "\r\n"), "token": token()}, 413, "too-large"),
+        ({"sdp": chrome(), "token": token(kind=RESUME, ttl_s=3600)}, 401, "token-invalid"),
+        ({"sdp": chrome(), "resume_token": token(kind=RESUME, subject="ab", ttl_s=3600)}, 410, "call-over"),
+        ({"sdp": "v=0\r\n", "token": token(ttl_s=3600)}, 422, "no-audio"),
+        ({"sdp": chrome(audio="63"), "token": token(ttl_s=3600)}, 422, "no-codec"),
+        ({"sdp": chrome(extra="a=x:" + "y" * 40000 + "\r\n"), "token": token(ttl_s=3600)}, 413, "too-large"),
     ],
 )
 async def test_a_bad_offer_is_refused_with_its_rule(
