@@ -266,7 +266,7 @@ class McpServer:
     headers: tuple[str, ...] = field(default=(), repr=False, metadata={"secret": True})
     """Sent with each request: ``Name: value``; never shown."""
     environment: tuple[str, ...] = field(default=(), repr=False, metadata={"secret": True})
-    """What ``command`` gets besides ``PATH`` and ``HOME``: ``NAME=value``; never shown. Nothing of ours is passed on."""
+    """What ``command`` gets besides ``PATH`` and ``HOME``: ``NAME=value``; never shown."""
     tools: tuple[str, ...] = ()
     """Names of the tools that may be used; ``*`` for all of them."""
     refresh_s: float = 300.0
@@ -282,6 +282,8 @@ class AgentConfig:
     """Path of the dialogue; empty: the shipped parcel line."""
     disclosure: str = ""
     """Said first, never cut; empty: the dialogue's own, or with ``chat`` and ``relay`` a sentence of ours."""
+    phrases: tuple[str, ...] = ()
+    """What callers may say to ``chat`` or ``relay``, as in a dialogue; for ears that need a grammar (pocketsphinx)."""
     max_duration_s: int = 3600
     decision_url: str = ""
     """Where ``call.incoming`` is asked; empty: every call is accepted."""

@@ -394,6 +394,10 @@ def _brain(config: Config) -> Iterator[Problem]:
             yield "agent.chat.filler_after_ms", "must not be above agent.chat.first_token_budget_s"
     if agent.brain == "relay" and not agent.relay.url:
         yield "agent.relay.url", "is needed with agent.brain = relay"
+    listens = config.engine.model == "parts" and config.ears.recogniser == "pocketsphinx"
+    if agent.brain in ("chat", "relay") and listens and not agent.phrases:
+        other = "or ears.recogniser = sherpa for free speech, none for keys"
+        yield "agent.phrases", f"is needed with ears.recogniser = pocketsphinx, which understands nothing else; {other}"
 
 
 def _needed(config: Config, name: str) -> str | None:

@@ -42,7 +42,9 @@ def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] =
     if config.agent.brain == "relay":
         disclosure = config.agent.disclosure or DISCLOSURE
         log = logging.get_log(process="front")
-        return RelayBrain(config.agent.relay, disclosure=disclosure, clock=MonotonicClock(), log=log)
+        return RelayBrain(
+            config.agent.relay, disclosure=disclosure, phrases=config.agent.phrases, clock=MonotonicClock(), log=log
+        )
     path = Path(config.agent.dialogue) if config.agent.dialogue else example_path("parcel") / "parcel.yaml"
     return FlowBrain(load_dialogue(path), today=dt.date.today, disclosure=config.agent.disclosure)
 
@@ -55,6 +57,7 @@ def _open_chat(config: Config, more_tools: Callable[[], Sequence[ToolSpec]]) -> 
         chat,
         prompt=_text_of(chat.prompt, "agent.chat.prompt") if chat.prompt else PROMPT,
         disclosure=config.agent.disclosure or DISCLOSURE,
+        phrases=config.agent.phrases,
         extra=json.loads(chat.extra) if chat.extra else {},
         tools=lambda: [*own, *(tool for tool in more_tools() if tool.name not in names)],
         clock=MonotonicClock(),

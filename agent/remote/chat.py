@@ -44,13 +44,18 @@ class ChatBrain:
         *,
         prompt: str,
         disclosure: str,
+        phrases: tuple[str, ...] = (),
         extra: dict[str, Any],
         tools: Callable[[], Sequence[ToolSpec]],
         clock: Clock,
         log: Log,
     ) -> None:
-        """``prompt`` may hold ``{from}``, ``{to}`` and the variables of ``call.incoming`` in braces."""
+        """``prompt`` may hold ``{from}``, ``{to}`` and the variables of ``call.incoming`` in braces.
+
+        ``phrases``: what callers may say, for ears that need a grammar.
+        """
         self._config = config
+        self._phrases = phrases
         self._prompt = prompt
         self._disclosure = disclosure
         self._tools = tools
@@ -93,6 +98,7 @@ class ChatBrain:
             history,
             call_id=call.call_id,
             disclosure=self._disclosure,
+            phrases=self._phrases,
             tools={tool.name: tool for tool in tools},
             targets={target.name: target.uri for target in self._targets},
             ask=lambda messages: self._ask(messages, tools),

@@ -22,7 +22,6 @@ MOST_ROUNDS: Final = 6
 LAST_KEY_S: Final = 0.1
 """After ``#`` no key is waited for; what the key has cut off is told meanwhile."""
 MOST_SILENCES: Final = 3
-_FREE = SetExpect(expect=Expect(kind=ExpectKind.FREE))
 
 Ask = Callable[[list[dict[str, Any]]], AnswerStream]
 
@@ -49,6 +48,7 @@ class ChatConversation:
         *,
         call_id: str,
         disclosure: str,
+        phrases: tuple[str, ...],
         tools: Mapping[str, ToolSpec],
         targets: Mapping[str, str],
         ask: Ask,
@@ -59,6 +59,7 @@ class ChatConversation:
         self._history = history
         self._call_id = call_id
         self._disclosure = disclosure
+        self._expect = SetExpect(expect=Expect(kind=ExpectKind.FREE, phrases=phrases))
         self._tools = tools
         self._targets = targets
         self._ask = ask
@@ -76,7 +77,7 @@ class ChatConversation:
     # --- what happened ---
 
     async def opening(self) -> AsyncGenerator[Action, None]:
-        yield _FREE
+        yield self._expect
         for text, interruptible in ((self._disclosure, False), (self._config.greeting, True)):
             if text:
                 self._history.new_answer().give(text)

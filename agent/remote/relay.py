@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Final
 
 import aiohttp
 
@@ -21,14 +20,16 @@ from agent.remote.relay_socket import Connected, GaveUp, Lost, Received, RelaySo
 from agent.tasks import Tasks
 from telephony.clock import Clock
 
-_FREE: Final = SetExpect(expect=Expect(kind=ExpectKind.FREE))
-
 
 class RelayBrain:
     """An async context manager: calls can be answered inside the block."""
 
-    def __init__(self, config: RelayConfig, *, disclosure: str, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, config: RelayConfig, *, disclosure: str, phrases: tuple[str, ...] = (), clock: Clock, log: Log
+    ) -> None:
+        """``phrases``: what callers may say, for ears that need a grammar."""
         self._config = config
+        self._expect = SetExpect(expect=Expect(kind=ExpectKind.FREE, phrases=phrases))
         self._disclosure = disclosure
         self._clock = clock
         self._log = log
@@ -88,6 +89,7 @@ class RelayBrain:
             socket,
             running=self._tasks.start(socket.run()),
             opening=(
+                self._expect,
                 Say(text=self._disclosure, interruptible=False),
                 *([Say(text=self._config.greeting)] if self._config.greeting else []),
             ),
@@ -112,7 +114,7 @@ class RelayConversation:
         socket: RelaySocket,
         *,
         running: asyncio.Task[None],
-        opening: Sequence[Say],
+        opening: Sequence[Action],
         fallback: str,
         tells_partials: bool,
         clock: Clock,
@@ -123,15 +125,14 @@ class RelayConversation:
         self._running = running
         self._opening = opening
         self._fallback = fallback
-        self._own = [say.text for say in opening]
+        self._own = [action.text for action in opening if isinstance(action, Say)]
         self._tells_partials = tells_partials
         self._clock = clock
         self._on_failure = on_failure
 
     async def opening(self) -> AsyncGenerator[Action, None]:
-        yield _FREE
-        for say in self._opening:
-            yield say
+        for action in self._opening:
+            yield action
 
     def preview(self, turn: Turn) -> Sequence[Action] | None:
         return None

@@ -278,10 +278,12 @@ async def test_babbling_server_is_stopped_until_the_caller_speaks() -> None:
     async def babble(server: Server, socket: web.WebSocketResponse) -> None:
         for _ in range(300):
             await server.text("And on and on. ", last=False)
+        await server.send(type="play", source="x")  # its refusal says that all of this was read
 
     async with rig(babble, config=replace(CONFIG, most_words=20)) as r:
         await r.says(*["And on and on."] * 5)
         assert any("relay_babbles" in line for line in r.log.lines)
+        await r.got("error")
         r.ask("stop")
         await r.server.text("I am quiet.")
         await r.says(*["And on and on."] * 5, "I am quiet.")
