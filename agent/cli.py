@@ -218,7 +218,9 @@ def _add_bench(commands: Any) -> None:
     benches = commands.add_parser("bench", help="benchmarks").add_subparsers(required=True, metavar="BENCH")
     duplex = benches.add_parser("duplex", help="turn taking, measured on the wire (docs/benchmarks.md)")
     duplex.add_argument("--speech", type=Path, metavar="DIR", help="folder with recorded clips and manifest.csv")
-    duplex.add_argument("--events", type=_count, default=200, help="events of each kind")
+    duplex.add_argument(
+        "--events", type=_count, default=24, help="events of each kind and profile (200 for headline figures: hours)"
+    )
     duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
     duplex.add_argument("--json", action="store_true")
     duplex.set_defaults(run=_bench_duplex)

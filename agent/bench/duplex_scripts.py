@@ -29,7 +29,7 @@ INTERRUPTIONS = (
     "please stop now because I have another question",
 )
 GO_ON = "go on"
-ITEMS_PER_CALL = 6
+ITEMS_PER_CALL = 3
 FIRST_MS, SECOND_MS, INTERRUPT_MS = 1500, 4500, 7500
 """After the agent's onset: two sounds that are not for it, then one that is. The answer is longer by 2 s and more."""
 SELECTIVE = (EventType.BACKCHANNEL, EventType.TIC, EventType.SIDE_TALK, EventType.NOISE)
