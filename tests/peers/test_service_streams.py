@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from agent.app import Service, start_service
 from agent.simulator.caller import run_call
 from agent.simulator.media import MediaThread
+from agent.simulator.recording import unwrap
 from agent.simulator.script import Script, parse_script
-from tests.peers.service_kit import all_ended, assert_clean_log, health, rms, timeline, until
+from tests.peers.service_kit import ECHO_AGENT, all_ended, assert_clean_log, health, rms, timeline, until
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 FRAME = 160
 TICK_S = 0.02
+MOVED_S = 0.005
 SCRIPT = """
 name: doors
 max_s: 40
@@ -29,7 +31,7 @@ steps:
   - say: "where is my parcel"
   - wait_reply
   - say: "one two three four five six"
-  - wait_reply
+  - wait: 4000
   - hangup
 """
 
@@ -86,6 +88,30 @@ async def test_the_same_caller_has_the_same_turns_through_sip_and_pcm() -> None:
         assert {"words", "floor", "utterance", "heard", "response"} <= {event["type"] for event in events}
         assert rms(heard) > 100, "the agent is heard"
         assert_clean_log(service)
+
+
+async def test_streams_that_come_and_go_never_move_a_telephone_s_packets() -> None:
+    options = {"stream.doors": '["pcm"]', "engine.spare": 0, **ECHO_AGENT}
+    listen = parse_script("name: listen\nmax_s: 60\nsteps:\n  - wait: 13000\n  - hangup\n")
+    async with start_service(options) as service:
+        with MediaThread() as media:
+
+            async def come_and_go() -> None:
+                await asyncio.sleep(6.0)
+                silence = np.zeros(2 * 8000, np.int16)
+                for _ in range(2):
+                    await asyncio.gather(*(replay(service, silence) for _ in range(4)))
+
+            by_phone, _ = await asyncio.gather(run_call(service.sip_uri, listen, media=media, call="a"), come_and_go())
+        await all_ended(service, 9)
+    arrival = by_phone.track.arrival_s
+    late = arrival - unwrap(by_phone.track.timestamp, 32) / 8000
+    late = late - np.median(late)
+    alone, together = late[(arrival > 1.0) & (arrival < 5.8)], late[(arrival > 6.2) & (arrival < 12.0)]
+    assert min(len(alone), len(together)) > 200
+    assert abs(float(np.median(together) - np.median(alone))) < MOVED_S / 5
+    assert float(np.quantile(together, 0.98)) < float(np.quantile(alone, 0.98)) + MOVED_S
+    assert np.all(np.diff(unwrap(by_phone.track.sequence, 16)) == 1)
 
 
 async def test_death_of_the_stream_edge_ends_its_calls_and_the_next_one_takes_new_ones_on_the_same_port() -> None:
