@@ -17,7 +17,6 @@ from aiohttp import web
 
 from agent import VERSION, logging
 from agent.api.health import add_health_routes
-from agent.api.local import refuse_others
 from agent.api.problems import http_log, problems
 from agent.api.talk import add_talk_routes
 from agent.api.twilio import TwilioCalls, TwilioWebhooks
@@ -267,7 +266,7 @@ class Front:
                 self._config.twilio, self._twilio, may_take=self._takes_streams, log=self._log, wall=time.time
             )
             app.add_routes(hooks.routes())
-        add_webrtc_routes(app, self._webrtc, admit=refuse_others)
+        add_webrtc_routes(app, self._webrtc, admit=self._rest.admit_browser)
         add_talk_routes(app)
         runner = web.AppRunner(app, access_log=None, logger=http_log())
         await runner.setup()

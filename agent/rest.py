@@ -17,6 +17,7 @@ from agent.api.calls import CallHandlers, CallsDeps
 from agent.api.gate import Gate
 from agent.api.keys import KeyFile
 from agent.api.live import LiveHub
+from agent.api.local import is_this_machine
 from agent.api.server import add_rest
 from agent.api.service_handlers import ServiceHandlers
 from agent.api.webhook_handlers import WebhookHandlers, WebhooksDeps
@@ -53,6 +54,11 @@ class Rest:
             failed=metrics.auth_failures_total.labels("api").inc,
             limited=metrics.rate_limited_total.labels("api").inc,
         )
+
+    def admit_browser(self, request: web.Request) -> None:
+        """Whoever may have a token for a call: this machine, or a key that may place calls. Raises ``Problem``."""
+        if not is_this_machine(request):
+            self._gate.admit(request, scope="calls:write", operator=False)
 
     @property
     def auth(self) -> str:

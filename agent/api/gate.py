@@ -117,22 +117,23 @@ def is_loopback(host: str) -> bool:
 
 
 def _refuse_pages(request: web.Request) -> None:
-    host = _host_of(f"//{request.headers.get('Host', '')}")
+    host = host_of(f"//{request.headers.get('Host', '')}")
     if host is None or not is_loopback(host):
         raise Problem(403, "without API keys, only requests to this machine by its loopback name are taken")
     origin = request.headers.get("Origin")
-    if origin is not None and _netloc_of(origin) != request.headers.get("Host", "").lower():
+    if origin is not None and netloc_of(origin) != request.headers.get("Host", "").lower():
         raise Problem(403, "without API keys, pages of other origins are refused")
 
 
-def _host_of(url: str) -> str | None:
+def host_of(url: str) -> str | None:
+    """Name or address in a URL; ``None`` for none."""
     try:
         return urlsplit(url).hostname
     except ValueError:
         return None
 
 
-def _netloc_of(url: str) -> str:
+def netloc_of(url: str) -> str:
     """``host:port`` of an origin; empty for one that is none (``null``)."""
     try:
         return urlsplit(url).netloc.lower()

@@ -116,9 +116,7 @@ function connectedWithin(pc, ms) {
 
 function hangUp() {
   if (!call) return;
-  const { channel, resource } = call;
-  if (channel?.readyState === "open") channel.send(JSON.stringify({ type: "bye" }));
-  if (resource) fetch(resource, { method: "DELETE", keepalive: true }).catch(() => {});
+  if (call.resource) fetch(call.resource, { method: "DELETE", keepalive: true }).catch(() => {});
   finish("You hung up");
 }
 
@@ -128,7 +126,7 @@ function finish(why) {
   if (!mine) return;
   mine.over = true;
   stopTracks(mine.mic);
-  setTimeout(() => mine.pc?.close(), 200); // the last word on the data channel
+  mine.pc?.close();
   byId("agent").srcObject = null;
   voices.agent = voices.caller = null;
   settleWords();
