@@ -229,6 +229,11 @@ def _add_bench(commands: Any) -> None:
     media.add_argument("--seconds", type=_positive, default=10.0)
     media.add_argument("--json", action="store_true")
     media.set_defaults(run=_bench_media)
+    webrtc = benches.add_parser("webrtc", help="browsers' legs, beside aiortc as it comes")
+    webrtc.add_argument("--legs", type=_count, default=6)
+    webrtc.add_argument("--seconds", type=_positive, default=10.0)
+    webrtc.add_argument("--json", action="store_true")
+    webrtc.set_defaults(run=_bench_webrtc)
 
 
 def _bench_duplex(arguments: argparse.Namespace) -> int:
@@ -250,6 +255,15 @@ def _bench_media(arguments: argparse.Namespace) -> int:
     from agent.bench.media import run_media_bench
 
     result = run_media_bench(arguments.calls, arguments.seconds)
+    _show(result, as_json=arguments.json)
+    return 0
+
+
+def _bench_webrtc(arguments: argparse.Namespace) -> int:
+    from agent.app import start_service
+    from agent.bench.webrtc import webrtc_bench
+
+    result = asyncio.run(webrtc_bench(legs=arguments.legs, seconds=arguments.seconds, start_service=start_service))
     _show(result, as_json=arguments.json)
     return 0
 

@@ -31,10 +31,11 @@ STATIC_TYPES = {"0": "PCMU/8000", "8": "PCMA/8000"}
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _ICE = re.compile(r"[A-Za-z0-9+/]+")
-_MEDIA = re.compile(r"m=(\S+) (\d{1,5})(?:/\d+)? (\S+) (.+)")
+_MEDIA = re.compile(r"m=(\S+) (\d{1,5})(?:/\d+)? (\S+) (.+)", re.ASCII)
 _CANDIDATE = re.compile(
     r"candidate:(?P<foundation>[A-Za-z0-9+/]{1,32}) (?P<component>\d{1,3}) (?P<protocol>\S{1,8}) (?P<priority>\d{1,10})"
-    r" (?P<host>[A-Za-z0-9.:_-]{1,253}) (?P<port>\d{1,5}) typ (?P<kind>[a-z]{4,6})(?: .*)?"
+    r" (?P<host>[A-Za-z0-9.:_-]{1,253}) (?P<port>\d{1,5}) typ (?P<kind>[a-z]{4,6})(?: .*)?",
+    re.ASCII,
 )
 _FINGERPRINT = re.compile(r"(sha-(?:256|384|512)) ([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){31,63})")
 
@@ -153,7 +154,7 @@ def parse_fragment(text: str) -> Fragment:
 
 
 def _lines(text: str, *, needs_version: bool = True) -> list[str]:
-    if len(text.encode()) > MAX_OFFER_BYTES:
+    if len(text.encode(errors="replace")) > MAX_OFFER_BYTES:
         raise RemoteProtocolError(
             f"the offer is longer than {MAX_OFFER_BYTES} bytes", rule="too-large", status_hint=413
         )
@@ -254,15 +255,15 @@ def _formats(section: list[str], line: Line) -> tuple[AudioFormat, ...]:
     found = []
     for payload_type in line.formats.split():
         known = CODECS.get(names.get(payload_type, "").lower().removesuffix("/1"))
-        if known is None or not payload_type.isdigit() or int(payload_type) > 127:
+        number = _number(payload_type, 127)
+        if known is None or number is None:
             continue
-        dtmf = events.get(str(known[1]), "")
         found.append(
             AudioFormat(
                 codec=known[0],
                 clock_hz=known[1],
-                payload_type=int(payload_type),
-                dtmf_payload_type=int(dtmf) if dtmf.isdigit() and int(dtmf) < 128 else None,
+                payload_type=number,
+                dtmf_payload_type=_number(events.get(str(known[1]), ""), 127),
             )
         )
     if not found:
@@ -274,8 +275,13 @@ def _sctp_port(sections: list[list[str]], lines: tuple[Line, ...]) -> int:
     for section, line in zip(sections, lines, strict=True):
         if line.kind == "application":
             value = next(iter(_values(section, "sctp-port")), "")
-            return int(value) if value.isdigit() and 0 < int(value) < 65536 else SCTP_PORT
+            return _number(value, 65535) or SCTP_PORT
     return SCTP_PORT
+
+
+def _number(text: str, most: int) -> int | None:
+    """A decimal number up to ``most``; ``None`` for anything else (``isdigit`` takes more than ``int`` does)."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 and int(text) <= most else None
 
 
 # --- choosing and answering ----------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from telephony.webrtc.ice import IceSettings
 
 _URL = re.compile(
-    r"(?P<scheme>stun|turn|turns):(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?(?:\?transport=(?P<transport>udp|tcp))?"
+    r"(?P<scheme>stun|turn|turns):(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?(?:\?transport=(?P<transport>udp|tcp))?",
+    re.ASCII,
 )
 _PORTS = {"stun": 3478, "turn": 3478, "turns": 5349}
 

@@ -18,7 +18,8 @@ MAX_REMEMBERED = 10_000
 """Used tokens that are kept until they expire."""
 
 _FORM = re.compile(
-    r"(?P<signed>(?P<kind>[or])\.(?P<expiry>\d{1,12})\.(?P<subject>[0-9a-f]{0,64})\.[0-9a-f]{32})\.(?P<mac>[\w-]{43})"
+    r"(?P<signed>(?P<kind>[or])\.(?P<expiry>\d{1,12})\.(?P<subject>[0-9a-f]{0,64})\.[0-9a-f]{32})\.(?P<mac>[\w-]{43})",
+    re.ASCII,
 )
 
 

@@ -32,16 +32,19 @@ FLAGS = (
 )
 RECORDER = """
 (async () => {
-  const rate = 48000, context = new AudioContext({sampleRate: rate}), pieces = [];
+  const context = new AudioContext({sampleRate: 48000}), merger = context.createChannelMerger(2);
   await context.resume();
-  const node = context.createScriptProcessor(4096, 1, 1);
-  node.onaudioprocess = (event) => pieces.push(event.inputBuffer.getChannelData(0).slice());
-  context.createMediaStreamSource(document.querySelector('audio').srcObject).connect(node);
-  node.connect(context.destination);
-  window.recorded = () => {
-    const all = new Int16Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-    let at = 0;
-    for (const piece of pieces) for (const sample of piece) all[at++] = Math.max(-1, Math.min(1, sample)) * 32767;
+  const heard = document.querySelector('audio').srcObject, said = window.microphone;
+  context.createMediaStreamSource(heard).connect(merger, 0, 0);
+  if (said) context.createMediaStreamSource(said).connect(merger, 0, 1);
+  const node = context.createScriptProcessor(4096, 2, 2), pieces = [[], []];
+  node.onaudioprocess = ({inputBuffer}) => pieces.forEach((all, at) => all.push(inputBuffer.getChannelData(at).slice()));
+  merger.connect(node).connect(context.destination);
+  window.recorded = (at) => {
+    const all = new Int16Array(pieces[at].length * 4096);
+    pieces[at].forEach((piece, n) => piece.forEach((sample, k) => {
+      all[n * 4096 + k] = Math.max(-1, Math.min(1, sample)) * 32767;
+    }));
     let text = '';
     const bytes = new Uint8Array(all.buffer);
     for (let from = 0; from < bytes.length; from += 32768)
@@ -51,6 +54,14 @@ RECORDER = """
   return true;
 })()
 """
+RAW_MICROPHONE = """
+(() => {
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  const raw = {echoCancellation: false, noiseSuppression: false, autoGainControl: false};
+  navigator.mediaDevices.getUserMedia = async () => (window.microphone = await ask({audio: raw}));
+})()
+"""
+"""Keeps the page's microphone for the recorder, and the browser from changing what it hears."""
 
 
 class Page:
@@ -126,12 +137,13 @@ class Page:
         await self.send("Emulation.setEmulatedMedia", features=scheme)
 
     async def record(self) -> None:
-        """Record from now on what the page's audio element plays."""
+        """Record from now on what the page's audio element plays, and its microphone after ``RAW_MICROPHONE``."""
         assert await self.run(RECORDER)
 
-    async def recorded(self) -> NDArray[np.int16]:
-        """What was recorded, at 8 kHz."""
-        audio = np.frombuffer(base64.b64decode(await self.run("window.recorded()")), np.int16)
+    async def recorded(self, *, microphone: bool = False) -> NDArray[np.int16]:
+        """What was recorded, at 8 kHz; both on one clock."""
+        text = await self.run(f"window.recorded({int(microphone)})")
+        audio = np.frombuffer(base64.b64decode(text), np.int16)
         whole = audio[: len(audio) // 6 * 6].reshape(-1, 6)
         return np.asarray(whole.mean(axis=1), np.int16)
 

@@ -95,6 +95,9 @@ def test_the_peer_that_insists_on_its_dtls_role_gets_it() -> None:
         (chrome(fingerprint=""), "no-fingerprint", 422),
         (chrome(fingerprint="a=fingerprint:md5 AA\r\n"), "no-fingerprint", 422),
         (chrome(setup="holdconn"), "malformed", 400),
+        (chrome(setup="\ud800"), "malformed", 400),
+        (chrome(audio="²").replace("a=rtpmap:111 opus", "a=rtpmap:² opus"), "no-codec", 422),
+        (chrome().replace("m=audio 9", "m=audio ٣"), "malformed", 400),
         (chrome(extra="a=x:" + "y" * MAX_OFFER_BYTES + "\r\n"), "too-large", 413),
     ],
 )
