@@ -55,10 +55,10 @@ async def test_placed_call_is_heard_by_both_sides_and_told_by_the_stream(calling
     call_id, kinds = await asyncio.wait_for(asyncio.to_thread(call), 30.0)
     assert {"state", "call.started", "floor", "utterance", "call.ended"} <= kinds
     (heard,) = (await all_ended(answering, before + 1))[:1]
-    assert heard["data"]["media"]["received"] > 50
+    assert heard["data"]["media"]["received"] > 20  # 0.4 s and more was heard
     record = await asyncio.to_thread(client.call, call_id)
     assert (record["direction"], record["reason"]) == ("outbound", "operator_hangup")
-    assert record["data"]["media"]["received"] > 50
+    assert record["data"]["media"]["received"] > 20  # 0.4 s and more was heard
     peaks = await asyncio.to_thread(client.waveform, call_id, points=50)
     assert max(peaks["agent"]) > 0.05
     assert max(peaks["caller"]) > 0.05
