@@ -154,6 +154,16 @@ def store_url(value: object) -> str | None:
     return None if usable else "must be sqlite:PATH or redis://host:port/db"
 
 
+FALLBACK = re.compile(r"\+[1-9][0-9]{6,14}|sips?:[^@\s]{1,64}@[A-Za-z0-9.:-]{1,253}")
+
+
+def fallback_or_empty(value: object) -> str | None:
+    text = str(value)
+    if text.startswith("http"):
+        return url_or_empty(text)
+    return None if not text or FALLBACK.fullmatch(text) else "must be a URL, a number (+E.164), or sip:user@host"
+
+
 def ws_url_or_empty(value: object) -> str | None:
     if not value:
         return None
@@ -218,6 +228,10 @@ VALUES: dict[str, Rule] = (
         "stream.public_url": ws_url_or_empty,
         "stream.max_calls": between(1, 1024),
         "stream.silence_timeout_s": between(6, 3600),
+        "twilio.public_url": url_or_empty,
+        "twilio.stream_url": ws_url_or_empty,
+        "twilio.rest_url": url_or_empty,
+        "twilio.fallback": fallback_or_empty,
         "webrtc.enabled": one_of("auto", "on", "off"),
         "webrtc.opus_complexity": between(0, 10),
         "webrtc.port_min": PORT,
@@ -306,7 +320,8 @@ def _playout(config: Config) -> Iterator[Problem]:
         yield "media.playout_start_ms", "must lie between media.playout_min_ms and media.playout_max_ms"
 
 
-DOORS = ("pcm", "live")
+CARRIERS = ("twilio", "telnyx", "plivo")
+DOORS = ("pcm", "live", *CARRIERS)
 LOOPBACK = ("localhost", "::1")
 
 
@@ -320,6 +335,23 @@ def _stream(config: Config) -> Iterator[Problem]:
     is_local = stream.host in LOOPBACK or stream.host.startswith("127.")
     if {"pcm", "live"} & set(stream.doors) and not stream.token and not is_local:
         yield "stream.token", f"is needed where others can reach the doors (stream.host = {stream.host})"
+
+
+def _twilio(config: Config) -> Iterator[Problem]:
+    twilio, doors = config.twilio, config.stream.doors
+    if "twilio" in doors:
+        for name in ("public_url", "stream_url", "auth_token"):
+            if not getattr(twilio, name):
+                yield f"twilio.{name}", "is needed with twilio in stream.doors"
+        for name, secure in (("public_url", "https"), ("stream_url", "wss")):
+            parts = urlsplit(getattr(twilio, name))
+            host = parts.hostname or ""
+            if parts.scheme not in ("", secure) and host not in LOOPBACK and not host.startswith("127."):
+                yield f"twilio.{name}", f"must be {secure}:// (Twilio opens no other), but on this machine alone"
+    if {"telnyx", "plivo"} & set(doors) and len(twilio.token_key) < 16:
+        yield "twilio.token_key", "of 16 characters or more is needed: who answers the carrier's webhook mints with it"
+    if bool(twilio.api_key) != bool(twilio.api_secret):
+        yield "twilio.api_secret", "api_key and api_secret go together"
 
 
 def _webrtc(config: Config) -> Iterator[Problem]:
@@ -425,6 +457,7 @@ COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _ports,
     _playout,
     _stream,
+    _twilio,
     _webrtc,
     _ears,
     _floor,

@@ -130,7 +130,7 @@ class TwilioWebhooks:
 
     def _connect(self, form: dict[str, str]) -> web.Response:
         config, call_sid = self._config, form["CallSid"]
-        token = mint(config.token_key, call_sid, now=self._wall(), nonce=secrets.token_urlsafe(16))
+        token = mint(config.token_key, call_sid, now=self._wall(), nonce=secrets.token_hex(16))
         told = [(PARAMETER, token), (FROM, address(form.get("From", ""))), (TO, address(form.get("To", "")))]
         told += [(name, form[name]) for name in FORWARDED if form.get(name)]
         text = twiml.connect_stream(

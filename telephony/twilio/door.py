@@ -25,7 +25,7 @@ from telephony.twilio.signature import HEADER, is_signed
 from telephony.twilio.stream import Bound, Ended, Fact, Heard, KeyPressed, MarkBack, Refused, Stream
 from telephony.twilio.token import PARAMETER, TokenGate
 
-FROM, TO = "crosstalk-from", "crosstalk-to"
+FROM, TO = "crosstalkFrom", "crosstalkTo"
 """Parameters by which the voice webhook tells who calls whom: a stream's start does not."""
 OWN_PARAMETERS = frozenset({PARAMETER, FROM, TO})
 LEAD_MS = 60

@@ -23,9 +23,11 @@ MARK_FRAMES = 5
 """A mark after every 100 ms."""
 OVERDUE_S = 1.0
 """A mark that is so late will not come: some carriers drop them. Elapsed time counts instead."""
+STALLED_S = 5.0
+"""Without any mark for so long, though some are due, the socket has stalled."""
 MAX_RTT_S = 1.0
-MAX_WAITING = 100
-"""Frames (2 s) that may wait for a carrier that takes none; whoever lags more has stalled."""
+MAX_WAITING = 300
+"""Frames (6 s) that may wait for a carrier that takes none: more than a stall that is not yet told as one."""
 _GRACE_S = 0.02
 _NAME = re.compile(r"([0-9]{1,9})\.([0-9]{1,12})\Z")
 
@@ -79,6 +81,8 @@ class FarEnd:
         """When the position ``_acked`` was heard of; ``None``: nothing was sent in this generation."""
         self._clear_mark = ""
         self._cleared_at = 0.0
+        self._silent_since: float | None = None
+        """Since when marks are out and none came; ``None``: none is out."""
         self._played = 0
         self.rtt_s = 0.0
         self.stale_marks = 0
@@ -96,9 +100,10 @@ class FarEnd:
         """Frames that are held back here."""
         return len(self._waiting)
 
-    @property
-    def has_stalled(self) -> bool:
-        return len(self._waiting) > MAX_WAITING
+    def has_stalled(self, now: float) -> bool:
+        """Too much waits here, or no mark comes any more."""
+        silent_s = 0.0 if self._silent_since is None else now - self._silent_since
+        return len(self._waiting) > MAX_WAITING or silent_s > STALLED_S
 
     def probe(self, now: float) -> MarkDue:
         """A mark behind nothing, which comes back at once: how far away the carrier is."""
@@ -150,6 +155,7 @@ class FarEnd:
     def mark_back(self, name: str, now: float) -> None:
         """A mark has come."""
         pending = self._marks.get(name)
+        self._silent_since = now if self._marks else None
         if pending is None:
             self.stale_marks += 1
             if name and name == self._clear_mark:  # the clear has sent it back
@@ -160,6 +166,8 @@ class FarEnd:
             del self._marks[known]
             if known == name:
                 break
+        if not self._marks:
+            self._silent_since = None
         if pending.position == 0:
             self.rtt_s = min(MAX_RTT_S, now - pending.sent_at)
             return
@@ -190,6 +198,8 @@ class FarEnd:
         self._since_mark = 0
         name = f"{self._generation}.{self._sent}"
         self._marks[name] = _Pending(self._sent, now)
+        if self._silent_since is None:
+            self._silent_since = now
         return MarkDue(name)
 
     def _reached(self, now: float) -> int:

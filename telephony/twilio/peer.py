@@ -26,7 +26,7 @@ from telephony.twilio import messages, twiml
 from telephony.twilio.control import CallGone, TwilioControl
 from telephony.twilio.dialect import Dialect
 from telephony.twilio.messages import Start
-from telephony.twilio.pacing import Audio, FarEnd, MarkDue
+from telephony.twilio.pacing import MAX_WAITING, Audio, FarEnd, MarkDue
 
 SEND_BUFFER_BYTES = 16 * 1024
 """Of the kernel: what lies there cannot be taken back."""
@@ -105,7 +105,7 @@ class TwilioPeer:
         code = alaw_encode(pcm) if self._start.alaw else ulaw_encode(pcm)
         self._far.push(code.tobytes(), frame_no, is_silent=not pcm.any())
         self._flush(now)
-        if self._far.has_stalled:
+        if self._far.has_stalled(now) or self.unsent > MAX_WAITING:
             self._stalled()
 
     def clear(self) -> None:
@@ -193,7 +193,7 @@ class TwilioPeer:
         """The carrier takes nothing: what waits is out of date, and so is the call."""
         if self._is_closing:
             return
-        self._note("stream-stalled", f"{self._far.waiting} frames wait for a carrier that plays none")
+        self._note("stream-stalled", f"{self.unsent} frames wait, and no mark comes: the carrier takes nothing")
         if self._call is not None and not self._call.is_over:
             self._call.end(by="network", reason="media_timeout")
         self._close()

@@ -1,29 +1,29 @@
 """One-time tokens that tie a stream to the call that it was made for. Pure: the caller gives time and nonce.
 
 The voice webhook puts one into the stream's parameters (a stream's URL takes no query); the stream's ``start`` brings
-it back. ``expires.nonce.mac``, the MAC over both and the call's id, so that a token is good for one call, for a
+it back. ``expires x nonce x mac``, the MAC over both and the call's id, so that a token is good for one call, for a
 minute, once. Who answers a carrier's webhook with another server mints them with the same key.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
 
 from telephony.errors import RemoteProtocolError
 
-PARAMETER = "crosstalk-token"
+PARAMETER = "crosstalkToken"
+"""Letters and digits only, name and value: Plivo takes no others in its ``extraHeaders``."""
 LIFE_S = 60
 MAX_REMEMBERED = 100_000
-_SHAPE = re.compile(r"([0-9]{1,12})\.([A-Za-z0-9_-]{8,64})\.([A-Za-z0-9_-]{43})\Z")
+_SHAPE = re.compile(r"([0-9]{1,12})x([0-9a-f]{8,64})x([0-9a-f]{64})\Z")
 
 
 def mint(key: str, call_id: str, *, now: float, nonce: str) -> str:
-    """A token for one call. ``now`` in epoch seconds; ``nonce``: 8 to 64 letters that are never used again."""
+    """A token for one call. ``now`` in epoch seconds; ``nonce``: 8 to 64 hexadecimal digits, never used again."""
     expires = int(now) + LIFE_S
-    return f"{expires}.{nonce}.{_mac(key, expires, nonce, call_id)}"
+    return f"{expires}x{nonce}x{_mac(key, expires, nonce, call_id)}"
 
 
 class TokenGate:
@@ -59,5 +59,4 @@ class TokenGate:
 
 
 def _mac(key: str, expires: int, nonce: str, call_id: str) -> str:
-    digest = hmac.new(key.encode(), f"{expires}.{nonce}.{call_id}".encode(), hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
+    return hmac.new(key.encode(), f"{expires}x{nonce}x{call_id}".encode(), hashlib.sha256).hexdigest()

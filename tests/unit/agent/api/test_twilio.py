@@ -87,8 +87,8 @@ async def test_a_call_gets_a_stream_with_a_token_for_it_alone(world: World) -> N
     told = {item.get("name"): item.get("value") for item in stream.findall("Parameter")}
     token = told.pop(PARAMETER)
     assert told == {
-        "crosstalk-from": "tel:+15551234567",
-        "crosstalk-to": "tel:+15557654321",
+        "crosstalkFrom": "tel:+15551234567",
+        "crosstalkTo": "tel:+15557654321",
         "CallerName": "J & J",
     }
     assert token is not None

@@ -103,7 +103,7 @@ async def opened(client: TestClient[Any, Any], **more: Any) -> aiohttp.ClientWeb
 
 
 def start(token: str | None = None, **parameters: str) -> str:
-    token = mint(KEY, CALL, now=time.time(), nonce="nonce-of-test") if token is None else token
+    token = mint(KEY, CALL, now=time.time(), nonce="0123456789abcdef") if token is None else token
     body = {
         "event": "start",
         "sequenceNumber": "1",
@@ -181,8 +181,8 @@ async def test_a_draining_edge_says_so_before_the_socket() -> None:
         ([CONNECTED, "{"], "stream-json", 1008),
         ([CONNECTED, "x" * 70_000], "stream-message-size", 1009),
         ([CONNECTED, start(token="")], "stream-token", 1008),
-        ([CONNECTED, start(mint("other", CALL, now=1.0, nonce="nonce-of-test"))], "stream-token-forged", 1008),
-        ([CONNECTED, start(mint(KEY, CALL, now=1.0, nonce="nonce-of-test"))], "stream-token-expired", 1008),
+        ([CONNECTED, start(mint("other", CALL, now=1.0, nonce="0123456789abcdef"))], "stream-token-forged", 1008),
+        ([CONNECTED, start(mint(KEY, CALL, now=1.0, nonce="0123456789abcdef"))], "stream-token-expired", 1008),
     ],
 )
 async def test_what_breaks_a_rule_loses_its_socket(texts: list[str], rule: str, code: int) -> None:
@@ -305,3 +305,16 @@ async def test_a_stream_alone_can_neither_transfer_nor_send_keys() -> None:
             peer.transfer("+15551234567")
         with pytest.raises(MediaError):
             peer.send_dtmf("1")
+
+
+async def test_a_carrier_that_takes_nothing_loses_its_call() -> None:
+    async with door() as (client, desk):
+        socket = await opened(client)
+        peer, call = await called(socket, desk)
+        for number in range(310):
+            peer.play(np.full(160, 5000, np.int16), number)
+        assert desk.refusals == ["stream-stalled"]
+        assert call.told[-1] == ("end", "network", "media_timeout")
+        assert await closed(socket) in (1006, None)
+        peer.play(np.full(160, 5000, np.int16), 310)
+        assert desk.refusals == ["stream-stalled"], "told once"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
-from telephony.twilio.pacing import AHEAD_MS, MAX_WAITING, OVERDUE_S, Audio, FarEnd, MarkDue, mark_generation
+from telephony.twilio.pacing import AHEAD_MS, MAX_WAITING, OVERDUE_S, STALLED_S, Audio, FarEnd, MarkDue, mark_generation
 
 LOUD, SILENT = b"\x10" * 160, b"\xff" * 160
 LEAD_MS = 60
@@ -186,14 +186,26 @@ def test_silence_pays_back_what_a_stall_has_cost() -> None:
     assert carrier.far.waiting == 0
 
 
-def test_a_carrier_that_plays_nothing_has_stalled() -> None:
+def test_a_carrier_from_which_no_mark_comes_has_stalled() -> None:
     carrier = Carrier()
-    carrier.frozen_until = 1e9
-    for number in range(MAX_WAITING + 160):
+    for number in range(50):
         carrier.tick(number)
-        if carrier.far.has_stalled:
-            break
-    assert carrier.far.has_stalled or carrier.far.overdue_marks, "it waits, or it has given up on marks"
+    carrier.frozen_until = 1e9
+    stopped = carrier.now
+    while not carrier.far.has_stalled(carrier.now):
+        carrier.tick(number := number + 1)
+    assert STALLED_S < carrier.now - stopped < STALLED_S + 0.3
+
+
+def test_a_carrier_that_is_silent_because_nothing_is_out_has_not_stalled() -> None:
+    carrier = Carrier()
+    for number in range(10):
+        carrier.tick(number)
+    carrier.run(10.0)
+    assert not carrier.far.has_stalled(carrier.now)
+    for number in range(MAX_WAITING + 10):
+        carrier.far.push(LOUD, number, is_silent=False)
+    assert carrier.far.has_stalled(carrier.now)
 
 
 def test_a_carrier_without_marks_is_paced_by_the_clock() -> None:
