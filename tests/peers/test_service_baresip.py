@@ -71,9 +71,11 @@ async def test_echo_comes_back_soon_and_undamaged(tmp_path: Path) -> None:
             said, heard = phone.said(), phone.heard()
         await all_ended(service, 1)
     after = int((greeting_s + 0.5) * RATE_HZ)  # the greeting is said over the echo
-    lag, likeness = best_lag(said[after : after + 3 * RATE_HZ], heard[after:])
-    assert likeness > 0.95
-    assert lag / RATE_HZ < 0.3
+    # Half seconds, since playout may move by a frame between them when the line's jitter changes; inside one it may not.
+    starts = range(after, after + 3 * RATE_HZ, RATE_HZ // 2)
+    found = [best_lag(said[at : at + RATE_HZ // 2], heard[at:]) for at in starts]
+    assert sum(likeness > 0.95 for _, likeness in found) >= len(found) - 1
+    assert max(lag for lag, likeness in found if likeness > 0.95) / RATE_HZ < 0.3
 
 
 async def test_answer_to_a_spoken_turn_is_whole_and_soon(tmp_path: Path) -> None:
