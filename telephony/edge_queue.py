@@ -100,6 +100,16 @@ class AgentQueue:
         self._drop_spare(n)
         return Popped(pcm=pcm, has=has, speech=speech)
 
+    def pop_row(self, row: int) -> NDArray[np.int16] | None:
+        """One more frame ``[160]`` of one row, counted as sent; ``None`` where there is none."""
+        if self._length[row] == 0:
+            return None
+        pcm: NDArray[np.int16] = self._pcm[row, 0].copy()
+        self.played[row] = self._frame_no[row, 0] + 1
+        self._shift(np.array([row]))
+        self._spare[row] = 0
+        return pcm
+
     def _shift(self, rows: NDArray[np.intp]) -> None:
         more = rows[self._length[rows] > 1]
         if len(more):

@@ -35,6 +35,8 @@ class StreamCall:
         self.is_answered = self.is_open = self.is_over = self.held = self.muted = False
         self.link = -1
         self.worker_row = -1
+        self.owed = 0
+        """Ticks in which the worker's frame was not there in time, not made up for yet."""
         self.sent = 0
         """Agent frames handed to the peer."""
         self.heard_tick = 0
@@ -117,7 +119,7 @@ class StreamCall:
     def seated(self) -> None:
         """Another claim: its frames are counted from 0."""
         self._handed.extend([0] * _HISTORY)
-        self._confirmed = self._played = 0
+        self._confirmed = self._played = self.owed = 0
 
     def play(self, pcm: NDArray[np.int16], frame_no: int, *, cleared: bool) -> None:
         """One tick's agent audio; ``frame_no`` -1: there was none. ``cleared``: the agent has been cut before it."""

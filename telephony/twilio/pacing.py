@@ -84,6 +84,7 @@ class FarEnd:
         self._silent_since: float | None = None
         """Since when marks are out and none came; ``None``: none is out."""
         self._played = 0
+        self._is_speaking = False
         self.rtt_s = 0.0
         self.stale_marks = 0
         """Came back for a clear, or twice, or were never sent."""
@@ -110,7 +111,14 @@ class FarEnd:
         return self._mark(now)
 
     def push(self, payload: bytes, frame_no: int, *, is_silent: bool) -> None:
-        """Take one frame of 20 ms; ``frame_no`` -1 for filling that stands for nothing."""
+        """Take one frame of 20 ms; ``frame_no`` -1 for filling that stands for nothing.
+
+        Filling inside speech means that a frame is late: it will follow, and the buffer has something in hand for just
+        that, so silence would only tear the word.
+        """
+        if frame_no < 0 and self._is_speaking:
+            return
+        self._is_speaking = not is_silent
         self._waiting.append(_Waiting(payload, frame_no, is_silent))
 
     def due(self, now: float) -> list[Order]:
@@ -120,7 +128,7 @@ class FarEnd:
         while self._waiting:
             ahead = self._ahead(now)
             frame = self._waiting[0]
-            if frame.is_silent and frame.frame_no >= 0 and ahead > self._lead:
+            if frame.is_silent and ahead > self._lead:
                 self._waiting.popleft()
                 self._frames.append((self._sent, frame.frame_no))
                 self.skipped += 1
@@ -141,6 +149,7 @@ class FarEnd:
         self._clear_mark = next(reversed(self._marks), "")
         self._cleared_at = now
         self._generation += 1
+        self._is_speaking = False
         self._waiting.clear()
         self._frames.clear()
         self._marks.clear()

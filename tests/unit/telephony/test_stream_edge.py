@@ -176,3 +176,19 @@ def test_rerouted_call_counts_from_the_start_again(world: World) -> None:
     world.tick(5)
     assert world.batches[-1].rows.tolist() == [7]
     assert int(world.batches[-1].played[0]) <= 7
+
+
+def test_late_frame_goes_behind_the_one_in_time_where_the_far_end_has_a_buffer(world: World) -> None:
+    for confirms in (True, False):
+        peer, call = world.answered(FakeDoor(confirms=confirms), row=3 + confirms)
+        world.tick(5)
+        worker, world._work = world._work, lambda: None  # type: ignore[method-assign]  # a worker that is late once
+        world.tick()
+        world._work = worker  # type: ignore[method-assign]
+        before = len(peer.frames)
+        world.tick(3)
+        numbers = [number for number, _ in peer.frames if number >= 0]
+        assert numbers == list(range(len(numbers)))
+        assert len(peer.frames) - before == 3 + confirms
+        call.end()
+        world.frame_nos.clear()

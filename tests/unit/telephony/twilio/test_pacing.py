@@ -238,3 +238,19 @@ def test_another_claim_counts_from_its_own_beginning() -> None:
         carrier.tick(number)
     carrier.far.restart(carrier.now)
     assert carrier.far.played(carrier.now) == 0
+
+
+def test_a_frame_that_is_late_leaves_no_gap_in_a_word() -> None:
+    carrier = Carrier(delay_s=0.01)
+    carrier.probe()
+    carrier.run(0.1)
+    carrier.lead()
+    for number in range(20):
+        carrier.tick(number)
+    before = carrier.taken
+    carrier.tick(-1, SILENT)  # the worker's frame is not there
+    carrier.far.push(LOUD, 20, is_silent=False)
+    carrier.tick(21)
+    carrier.run(0.02)
+    assert carrier.taken - before == 2 * 160, "the two frames and no silence"
+    assert carrier.taken > carrier.played, "and the buffer did not run dry meanwhile"
