@@ -98,7 +98,7 @@ class WebRtcConfig:
     codecs: tuple[str, ...] = ("opus", "PCMU", "PCMA")
     """Codecs that are taken, best first. ``PCMU`` first costs half the CPU and has no protection against loss."""
     opus_complexity: int = 5
-    """0 to 10. Our packets carry error correction from 2 on."""
+    """0 to 10. At 0 our packets carry no error correction."""
     hosts: tuple[str, ...] = ()
     """Local addresses that browsers send to; empty: all of this machine."""
     port_min: int = 0

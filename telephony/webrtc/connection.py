@@ -33,6 +33,8 @@ CONNECT_S = 15.0
 """From the answer to the end of the DTLS handshake; a peer that takes longer has gone."""
 MAX_BUFFERED_BYTES = 64 * 1024
 """Live events that wait for a slow peer; beyond it new ones are dropped."""
+MAX_HELD = 100
+"""Live events that wait for the channel to open."""
 MAX_MESSAGE_BYTES = 1024
 _RTCP_TYPES = range(192, 224)  # RFC 5761 §4
 
@@ -72,6 +74,8 @@ class Connection:
         self._dtls._set_role("server" if our_setup(offer) == "passive" else "client")
         self._sctp: RTCSctpTransport | None = None
         self._channel: Any = None
+        self._held: list[str] = []
+        """Live events from before the channel was there."""
         self._closed = False
         self._ended = asyncio.Event()
 
@@ -148,6 +152,9 @@ class Connection:
             return  # one is enough: others stay unread
         self._channel = channel
         channel.on("message", self._message)
+        held, self._held = self._held, []
+        for text in held:
+            self.send_text(text)
 
     def _message(self, data: str | bytes) -> None:
         if isinstance(data, str) and len(data) <= MAX_MESSAGE_BYTES:
@@ -177,14 +184,24 @@ class Connection:
             self._ice.send_now(self._dtls._tx_srtp.protect_rtcp(packet))
 
     def send_text(self, text: str) -> None:
-        """One message on the data channel, or nothing where there is none or it does not keep up."""
+        """One message on the data channel, or nothing where there will be none or it does not keep up."""
         channel = self._channel
-        if channel is None or channel.readyState != "open":
+        if channel is None:
+            self._hold(text)
+            return
+        if channel.readyState != "open":
             return
         if channel.bufferedAmount > MAX_BUFFERED_BYTES:
             self.dropped_events += 1
             return
         channel.send(text)
+
+    def _hold(self, text: str) -> None:
+        """The channel opens a round trip or two after the media: what is said first must not be lost to it."""
+        if self.offer.data_at is None or len(self._held) >= MAX_HELD:
+            self.dropped_events += 1
+        else:
+            self._held.append(text)
 
     # --- trickle and restart (RFC 9725 §4.3) ---
 

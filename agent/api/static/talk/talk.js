@@ -429,8 +429,12 @@ function drawBars(pen, width, height) {
 let pressedTimer = 0;
 
 function press(digit) {
-  if (body.dataset.state !== "live" || call?.channel?.readyState !== "open") return;
-  call.channel.send(JSON.stringify({ type: "dtmf", digit }));
+  const channel = call?.channel;
+  if (body.dataset.state !== "live" || !channel) return;
+  const send = () => channel.send(JSON.stringify({ type: "dtmf", digit }));
+  if (channel.readyState === "open") send();
+  else if (channel.readyState === "connecting") channel.addEventListener("open", send, { once: true });
+  else return;
   byId("pressed").textContent += digit;
   clearTimeout(pressedTimer);
   pressedTimer = setTimeout(() => (byId("pressed").textContent = ""), CLEAR_MS);

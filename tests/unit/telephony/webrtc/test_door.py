@@ -80,16 +80,34 @@ async def test_both_hear_each_other_in_every_codec(here: World, codecs: tuple[st
 async def test_events_go_out_and_keys_come_in(here: World) -> None:
     caller = Caller(tone(0.1))
     call, _ = await connected(here, caller)
-    await until(lambda: caller.channel.readyState == "open")
-    await asyncio.sleep(0.1)
     call.peer.notify(40, "words", {"text": "hello"})
-    await until(lambda: caller.messages)
+    await until(lambda: caller.messages and caller.channel.readyState == "open")
     assert json.loads(caller.messages[0]) == {"at_ms": 40, "kind": "words", "data": {"text": "hello"}}
     for text in ('{"type":"dtmf","digit":"5"}', "{", "[]", '{"type":"dtmf"}', '{"type":"dtmf","digit":7}', "x" * 5000):
         caller.channel.send(text)
     caller.channel.send('{"type":"bye"}')
     await asyncio.wait_for(call.over.wait(), 3.0)
     assert [told for told in call.told if told[0] == "key"] == [("key", "5")]
+    await caller.close()
+
+
+async def test_what_is_told_before_the_channel_opens_comes_in_order(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The greeting begins with the media; the channel follows a round trip or two later."""
+    monkeypatch.setattr("telephony.webrtc.connection.MAX_HELD", 3)
+    caller = Caller(tone(0.1))
+    status, body = await here.post_offer(sdp=await caller.offer(), token=here.token())
+    assert status == 200
+    call = here.desk.calls[0]
+    connection = call.peer.pending
+    assert connection is not None
+    for n in range(5):
+        connection.send_text(str(n))
+    await caller.accept(body["sdp"])
+    await until(lambda: len(caller.messages) >= 3)
+    assert caller.messages == ["0", "1", "2"]
+    assert connection.dropped_events == 2
     await caller.close()
 
 
