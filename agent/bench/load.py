@@ -205,7 +205,7 @@ async def _logs(http_url: str, results: Sequence[CallResult | None]) -> dict[str
 def load_figures(results: Sequence[CallResult | None], logs: Mapping[str, ServiceLog], calls: int) -> dict[str, Any]:
     """What the callers saw. ``lost``: answered calls that ended other than by the caller's own answered BYE."""
     answered = [result for result in results if result is not None and result.answered]
-    lost = [result for result in answered if result.book.ended_by != "us" or result.book.bye_status != 200]
+    lost = [result for result in answered if result.book.ended_by != "caller" or result.book.bye_status != 200]
     parts = [punctuality(result.track) for result in answered]
     wire = together(parts)
     return {

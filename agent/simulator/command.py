@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from agent.brain.examples import example_path
 from agent.simulator.caller import CallResult, run_call, save_call
@@ -41,7 +42,7 @@ async def call_command(
     loaded = load_script(path)
     with MediaThread() as media, progress.status(f"calling {uri} …", spinner="dots"):
         result = await _placed(uri, loaded, media, twilio)
-        entries = await fetch_timeline(http_url.rstrip("/"), result.book)
+        entries = await fetch_timeline(http_url.rstrip("/"), result.book) if result.book.status else []
     save_call(result, out)
     timeline = build_timeline(
         loaded.name,
@@ -60,7 +61,7 @@ async def call_command(
     if as_json:
         sys.stdout.write(json.dumps({**result.to_json(), "page": str(page), **summary(timeline)}) + "\n")
     else:
-        _show(result, timeline, page)
+        _show(result, timeline, page, progress)
     return 0 if result.answered else 1
 
 
@@ -76,7 +77,7 @@ def facts(result: CallResult) -> dict[str, str]:
         "status": str(result.book.status),
         "seconds": f"{result.length_s:.1f}",
         "seed": str(result.seed),
-        "ended by": "the agent" if result.book.ended_by == "caller" else result.book.ended_by or "nobody",
+        "ended by": result.book.ended_by or "nobody",
         "packets": str(len(result.track)),
         "caller's pacing": "good" if result.pacing.is_good else f"void (worst {result.pacing.worst_s * 1000:.0f} ms)",
     }
@@ -98,11 +99,12 @@ def summary(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _show(result: CallResult, timeline: Timeline, page: Path) -> None:
-    console = Console()
+def _show(result: CallResult, timeline: Timeline, page: Path, progress: Console) -> None:
     if not result.answered:
-        console.print(f"[red]not answered[/]: {result.book.status} {result.book.reason}")
+        why = f"{result.book.status or ''} {result.book.reason}".strip()
+        progress.print(f"[red]not answered[/]: {escape(why)}", soft_wrap=True, highlight=False)
         return
+    console = Console()
     show_timeline(timeline, console)
     for note in result.notes:
         console.print(f"[yellow]note[/] {note}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from agent.errors import AgentError
+from agent.simulator.knock import knock
 from telephony.errors import RemoteProtocolError
 from telephony.media import LegMedia
 from telephony.sip.actions import (
@@ -33,6 +34,8 @@ from telephony.sip.settings import SipSettings
 CALL_ID_HEADER = re.compile(rb"^x-crosstalk-call-id[ \t]*:[ \t]*([^\r\n]{1,128})", re.IGNORECASE | re.MULTILINE)
 RING_LIMIT_S = 40.0
 BYE_WAIT_S = 4.0
+SIDES = {"us": "caller", "caller": "agent"}
+"""The core's names of the two sides, seen from the caller: its "caller" is whoever is at the other end."""
 
 
 class DialFailed(AgentError):
@@ -44,9 +47,9 @@ class PhoneBook:
     """What became of the call."""
 
     status: int = 0
-    """Final SIP status: 200 once answered; the refusal's otherwise."""
+    """Final SIP status: 200 once answered; the refusal's otherwise; 0 where nobody listens."""
     ended_by: str = ""
-    """``us`` (the caller), ``caller`` (the agent, seen from here) or ``network``."""
+    """``caller``, ``agent`` or ``network``."""
     reason: str = ""
     bye_status: int | None = None
     """The agent's answer to our BYE; ``None`` if we sent none or none came."""
@@ -75,6 +78,8 @@ class Phone(asyncio.DatagramProtocol):
         """True or false, once."""
         self.ended = asyncio.Event()
         self._bye_answered = asyncio.Event()
+        self._is_heard = False
+        """Something came back, so somebody is there."""
         self._key = ""
         self._dialled_at = 0.0
         self._transport: asyncio.DatagramTransport | None = None
@@ -84,7 +89,7 @@ class Phone(asyncio.DatagramProtocol):
     # --- commands ---
 
     async def dial(self, *, headers: tuple[tuple[str, str], ...] = ()) -> bool:
-        """Place the call and wait for its answer; false if it was refused. Raises ``DialFailed``."""
+        """Place the call and wait for its answer; false if it was refused or nobody listens. Raises ``DialFailed``."""
         loop = asyncio.get_running_loop()
         await loop.create_datagram_endpoint(lambda: self, local_addr=(self._host, 0))
         assert self._transport is not None
@@ -115,7 +120,11 @@ class Phone(asyncio.DatagramProtocol):
         except RemoteProtocolError as error:
             raise DialFailed(f"{self._uri}: {error}") from error
         self._act()
-        return bool(await self.answered)
+        knocking = await knock(self._address, self._nobody_listens)
+        try:
+            return bool(await self.answered)
+        finally:
+            knocking.close()
 
     def hang_up(self) -> None:
         """BYE (or CANCEL)."""
@@ -125,7 +134,7 @@ class Phone(asyncio.DatagramProtocol):
 
     async def close(self) -> None:
         """Wait for the answer to our BYE, then close the socket."""
-        if self.book.ended_by == "us" and self.book.status == 200:
+        if self.book.ended_by == "caller" and self.book.status == 200:
             with suppress(TimeoutError):  # told by ``bye_status`` None
                 async with asyncio.timeout(BYE_WAIT_S):
                     await self._bye_answered.wait()
@@ -143,6 +152,7 @@ class Phone(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if self._endpoint is None:
             return
+        self._is_heard = True
         if data.startswith(b"SIP/2.0 200"):
             found = CALL_ID_HEADER.search(data)
             if found:
@@ -151,7 +161,16 @@ class Phone(asyncio.DatagramProtocol):
         self._act()
 
     def error_received(self, exc: Exception) -> None:
-        """Nobody listens there: the transaction's own timer says so."""
+        """A send of ours failed: repetition is the transaction's business."""
+
+    def _nobody_listens(self, error: OSError) -> None:
+        """Not worth 32 s of repetitions (RFC 3261 §18.4 has an ICMP error end the transaction)."""
+        if self._is_heard or self.ended.is_set():
+            return
+        host, port = self._address
+        self.book.ended_by, self.book.reason = "network", f"nobody listens on UDP {host}:{port} ({error.strerror})"
+        self._settle(False)
+        self.ended.set()
 
     def _act(self) -> None:
         """Carry out what the core wants, and set the next timer."""
@@ -192,7 +211,7 @@ class Phone(asyncio.DatagramProtocol):
             self.book.transferred_to = event.target
             self._endpoint.notify_refer(self._key, 200, "OK", time.monotonic())
         elif isinstance(event, Ended):
-            self.book.ended_by, self.book.reason = event.by, event.reason
+            self.book.ended_by, self.book.reason = SIDES.get(event.by, event.by), event.reason
             if self.book.status != 200:
                 self.book.status = event.status
             self._settle(False)

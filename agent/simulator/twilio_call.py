@@ -109,7 +109,7 @@ class TwilioCall:
     def complete(self) -> None:
         """Ended by the REST API."""
         self.give("<Response><Hangup/></Response>")
-        self.book.ended_by = self.book.ended_by or "caller"
+        self.book.ended_by = self.book.ended_by or "agent"
 
     # --- TwiML ---
 
@@ -144,7 +144,7 @@ class TwilioCall:
         if self._given is not None:
             given, self._given = self._given, None
             return given
-        if self._line.finished or self.book.ended_by == "us":
+        if self._line.finished or self.book.ended_by == "caller":
             return None
         action = verb.get("action")
         return await self._ask(http, action, {"CallStatus": "in-progress"}) if action else None
@@ -173,9 +173,9 @@ class TwilioCall:
         self.trace.buffers.append(double.buffer)
         self.on_stream()
         await double.run()
-        self.book.ended_by = self.book.ended_by or ("us" if double.facts.closed_by == "us" else "caller")
+        self.book.ended_by = self.book.ended_by or ("caller" if double.facts.closed_by == "us" else "agent")
         if double.facts.closed_by == "us" and self._given is not None:
-            self.book.ended_by = "caller"
+            self.book.ended_by = "agent"
 
     # --- webhooks ---
 

@@ -117,7 +117,7 @@ async def test_a_gateway_that_drains_hands_calls_to_its_fallback() -> None:
             called(service, GREETING, Wait(line=0, ms=3000), HangUp(line=0)), second(None)
         )
     assert redirected.trace.redirected_to == fallback
-    assert first.result.book.ended_by == "us", "the call that runs is not cut off"
+    assert first.result.book.ended_by == "caller", "the call that runs is not cut off"
 
 
 async def test_what_is_wrong_is_refused_and_named_in_the_log(service: Service) -> None:

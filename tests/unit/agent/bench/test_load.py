@@ -19,7 +19,7 @@ from tests.unit.agent.bench.synthetic import call, event, spoken, turn
 from tests.unit.agent.simulator.packets import track
 
 
-def result(name: str, *events: TruthEvent, agent: np.ndarray, by: str = "us", bye: int | None = 200) -> CallResult:
+def result(name: str, *events: TruthEvent, agent: np.ndarray, by: str = "caller", bye: int | None = 200) -> CallResult:
     return CallResult(
         call=name,
         book=PhoneBook(status=200, ended_by=by, reason="hangup", bye_status=bye),
@@ -49,7 +49,7 @@ def test_load_figures_have_the_promised_names() -> None:
 
 def test_a_call_that_the_agent_ended_or_whose_bye_was_not_answered_is_lost() -> None:
     quiet = spoken()
-    calls = [result("a", agent=quiet, by="caller"), result("b", agent=quiet, bye=None), result("c", agent=quiet)]
+    calls = [result("a", agent=quiet, by="agent"), result("b", agent=quiet, bye=None), result("c", agent=quiet)]
     assert load_figures(calls, {}, 3)["lost"] == 2
 
 

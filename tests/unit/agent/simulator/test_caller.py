@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import struct
 from pathlib import Path
 
@@ -47,7 +48,7 @@ async def test_a_call_is_recorded_with_its_true_times(tmp_path: Path) -> None:
         result = await place(agent, "steps: [{say: hello}, {wait_reply: {settle_ms: 300, timeout_ms: 4000}}]")
         await asyncio.wait_for(agent.ended.wait(), 2)
     assert result.answered
-    assert result.book.ended_by == "us"
+    assert result.book.ended_by == "caller"
     assert result.book.bye_status == 200
     (turn,) = [event for event in result.events if event.type is EventType.TURN]
     assert turn.start == pytest.approx(0.0, abs=0.03)
@@ -109,7 +110,20 @@ async def test_the_agent_may_hang_up_first() -> None:
             agent.endpoint.hang_up(next(iter(agent.endpoint._calls)), "bye", asyncio.get_running_loop().time())
             agent.act()
             result = await asyncio.wait_for(call, 2)
-    assert result.book.ended_by == "caller"
+    assert result.book.ended_by == "agent"
+
+
+async def test_a_port_where_nobody_listens_ends_the_call_at_once() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    script = parse_script("steps: [{wait: 5000}]")
+    with MediaThread() as media:
+        call = run_call(f"sip:agent@127.0.0.1:{port}", script, media=media, cues=rendered(script))
+        result = await asyncio.wait_for(call, 2)
+    told = result.to_json()
+    assert (told["status"], told["ended_by"]) == (0, "network")
+    assert told["reason"].startswith(f"nobody listens on UDP 127.0.0.1:{port} (")
 
 
 async def test_a_target_that_is_no_sip_uri_is_a_dial_failure() -> None:

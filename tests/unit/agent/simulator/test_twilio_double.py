@@ -132,7 +132,7 @@ async def test_messages_are_numbered_and_paced_as_twilio_does() -> None:
         assert abs(sum(gaps) / len(gaps) - 20) < 3
         assert [body["dtmf"]["digit"] for body in rest if body["event"] == "dtmf"] == ["5"]
         assert rest[-1]["event"] == "stop"
-        assert found.result.book.ended_by == "us"
+        assert found.result.book.ended_by == "caller"
         assert server.headers == [sign_request("token", server.url.replace("http", "ws") + "/s", {})]
 
 
@@ -162,7 +162,7 @@ async def test_when_the_server_closes_the_call_goes_on_at_its_action() -> None:
     assert [path for path, _ in server.forms] == ["/voice", "/after"]
     assert server.forms[1][1]["CallSid"] == server.forms[0][1]["CallSid"]
     assert found.result.book.transferred_to == "+15551234567"
-    assert found.result.book.ended_by == "caller"
+    assert found.result.book.ended_by == "agent"
 
 
 async def test_after_a_stall_everything_comes_at_once() -> None:
