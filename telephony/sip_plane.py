@@ -134,10 +134,6 @@ class SipPlane:
             return self._port
         return self._socket.port
 
-    @property
-    def live_legs(self) -> int:
-        return len(self._legs)
-
     # -- MediaPlane
 
     async def start(self, on_offer: OfferHandler) -> None:

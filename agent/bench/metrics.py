@@ -312,13 +312,6 @@ def talk_over(calls: Sequence[CallEvidence]) -> float:
     return both / (spoken / 60) if spoken else math.nan
 
 
-def agent_backchannels_per_minute(calls: Sequence[CallEvidence]) -> float:
-    """Backchannels of the agent per minute of caller speech."""
-    spoken = sum(span.length for call in calls for span in caller_speech(call))
-    heard = sum(call.log.is_backchannel(segment) for call in calls for segment in call.agent.segments)
-    return heard / (spoken / 60) if spoken else math.nan
-
-
 def self_interruptions(pairs: Iterable[tuple[CallEvidence, CallEvidence]]) -> float:
     """(echo run, control run) pairs with a silent caller → agent stops per minute of agent speech."""
     stops, spoken = 0, 0.0

@@ -1,33 +1,17 @@
-"""RTP packets (RFC 3550 §5.1): headers of many received packets at once, and single packets both ways."""
+"""RTP packets (RFC 3550 §5.1): headers of many received packets at once."""
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from telephony.errors import RemoteProtocolError
-
 HEADER_BYTES = 12
 COMFORT_NOISE = 13
 """Static payload type of RFC 3389."""
 
-_HEADER = struct.Struct(">BBHII")
 _PLAIN = 0x80  # version 2, no padding, no extension, no CSRC
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packet:
-    """One packet, for tests, tools and the simulated caller; the edge works on ``Headers``."""
-
-    payload_type: int
-    sequence: int
-    timestamp: int
-    ssrc: int
-    payload: bytes
-    marker: bool = False
 
 
 @dataclass(slots=True)
@@ -86,28 +70,3 @@ def _odd_layout(
     padding = np.where(padded, buffer[index, np.clip(length - 1, 0, last)], 0).astype(np.int64)
     size = length - offset - padding
     return offset, np.where(padded & (padding == 0), -1, size)
-
-
-def parse_packet(data: bytes) -> Packet:
-    """One packet; raises ``RemoteProtocolError`` with the broken rule."""
-    width = max(len(data) + 3 & ~3, HEADER_BYTES)
-    buffer = np.zeros((1, width), np.uint8)
-    buffer[0, : len(data)] = np.frombuffer(data, np.uint8)
-    found = parse_headers(buffer, np.zeros(1, np.intp), np.array([len(data)], np.int64))
-    if not found.ok[0]:
-        raise RemoteProtocolError(f"{len(data)} bytes are no RTP packet", rule="rtp-header")
-    start = int(found.offset[0])
-    return Packet(
-        payload_type=int(found.payload_type[0]),
-        sequence=int(found.sequence[0]),
-        timestamp=int(found.timestamp[0]),
-        ssrc=int(found.ssrc[0]),
-        payload=data[start : start + int(found.size[0])],
-        marker=bool(found.marker[0]),
-    )
-
-
-def build_packet(packet: Packet) -> bytes:
-    """One packet as bytes."""
-    second = packet.payload_type | (0x80 if packet.marker else 0)
-    return _HEADER.pack(_PLAIN, second, packet.sequence, packet.timestamp, packet.ssrc) + packet.payload

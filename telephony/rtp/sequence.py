@@ -9,17 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 SEQ_MOD = 1 << 16
-TS_MOD = 1 << 32
 
 
 def seq_delta(newer: int, older: int) -> int:
     """Signed distance from ``older`` to ``newer``, in [-32768, 32767]."""
     return (newer - older + 0x8000) % SEQ_MOD - 0x8000
-
-
-def ts_delta(newer: int, older: int) -> int:
-    """Signed distance from ``older`` to ``newer``, in [-2**31, 2**31)."""
-    return (newer - older + 0x80000000) % TS_MOD - 0x80000000
 
 
 def seq_deltas(newer: NDArray[np.int64], older: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -28,15 +22,5 @@ def seq_deltas(newer: NDArray[np.int64], older: NDArray[np.int64]) -> NDArray[np
 
 
 def ts_deltas(newer: NDArray[np.int64], older: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``ts_delta`` for arrays of int64."""
+    """Signed distances of timestamps, in [-2**31, 2**31), arrays of int64."""
     return ((newer - older + 0x80000000) & 0xFFFFFFFF) - 0x80000000
-
-
-def seq_add(seq: int, steps: int) -> int:
-    """``seq`` plus ``steps``."""
-    return (seq + steps) % SEQ_MOD
-
-
-def ts_add(ts: int, samples: int) -> int:
-    """``ts`` plus ``samples``."""
-    return (ts + samples) % TS_MOD

@@ -12,9 +12,6 @@ from telephony.sip.headers.uri import Uri
 from telephony.sip.message import Headers, Request, Response
 from telephony.sip.transaction import Address
 
-DialogId = tuple[str, str, str]
-"""Call-ID, our tag, the peer's tag (§12)."""
-
 
 @dataclass(slots=True, kw_only=True)
 class Dialog:
@@ -35,10 +32,6 @@ class Dialog:
     state: DialogState = DialogState.EARLY
     allowed: frozenset[str] = field(default_factory=frozenset)
     """Methods that the peer says it takes, lower case."""
-
-    @property
-    def dialog_id(self) -> DialogId:
-        return (self.call_id, self.local.tag, self.remote.tag)
 
     @property
     def is_over(self) -> bool:

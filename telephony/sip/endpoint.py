@@ -180,11 +180,6 @@ class SipEndpoint:
 
         self._with(key, act)
 
-    def is_live(self, key: str) -> bool:
-        """Whether the call is known and not over."""
-        call = self._calls.get(key)
-        return call is not None and not call.is_over
-
     # -- bookkeeping
 
     def _new_key(self) -> str:

@@ -70,11 +70,6 @@ class Transaction:
     def is_over(self) -> bool:
         return self.state is State.TERMINATED
 
-    @property
-    def is_answered(self) -> bool:
-        """Whether a final response was sent or seen."""
-        return self.state not in {State.CALLING, State.TRYING, State.PROCEEDING}
-
     def next_deadline(self) -> float | None:
         return min((deadline for deadline, _ in self._timers.values()), default=None)
 

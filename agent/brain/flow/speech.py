@@ -41,10 +41,6 @@ class Speech:
         return [word for line in self.lines for word in line.text.split()]
 
     @property
-    def is_heard(self) -> bool:
-        return self.heard_words >= len(self.words)
-
-    @property
     def value_is_heard(self) -> bool:
         """Every value read back in this answer was heard whole; ``False`` where none was read back."""
         at = 0

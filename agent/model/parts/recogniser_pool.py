@@ -65,7 +65,6 @@ class _Helper:
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
         self.waiting: deque[Message] = deque()
-        self.ready = False
         self._polls_since_start = 0
         self._start()
 
@@ -75,7 +74,6 @@ class _Helper:
         self.process = self._spawn(theirs)
         theirs.close()
         self._link = ours
-        self.ready = False
         self._polls_since_start = 0
 
     def flush(self) -> bool:
@@ -135,10 +133,6 @@ class RecogniserPool:
         self.restarts = 0
 
     @property
-    def processes_ready(self) -> int:
-        return sum(helper.ready for helper in self._helpers)
-
-    @property
     def pids(self) -> list[int]:
         return [helper.process.pid for helper in self._helpers]
 
@@ -176,13 +170,9 @@ class RecogniserPool:
         for at, helper in enumerate(self._helpers):
             sent = helper.flush()
             messages, alive = helper.receive()
-            for message in messages:
-                if message.kind is Kind.READY:
-                    helper.ready = True
-                elif message.kind is Kind.FOUND and (hypothesis := self._take(message)) is not None:
-                    found.append(hypothesis)
+            answers = [self._take(message) for message in messages if message.kind is Kind.FOUND]
+            found += [hypothesis for hypothesis in answers if hypothesis is not None]
             if not (sent and alive):
-                helper.ready = False
                 self._give_up_rows(at)
                 self.restarts += helper.restart_when_due()
         found += self._lost

@@ -88,7 +88,6 @@ def _found(row: int, utterance: _Utterance, guess: Guess, *, final: bool) -> Mes
 def serve(link: socket.socket, engine: Engine) -> None:
     """Answer until the other end closes."""
     rows = Rows(engine)
-    link.send(Message(Kind.READY, 0, 0).pack())
     while packet := link.recv(MOST_BYTES):
         for answer in rows.handle(unpack(packet)):
             link.send(answer.pack())

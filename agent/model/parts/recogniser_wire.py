@@ -20,7 +20,6 @@ class Kind(IntEnum):
     CANCEL = 4
     FOUND = 5
     """Payload: JSON with ``words``, ``final``, ``confidence``, ``samples``."""
-    READY = 6
 
 
 class Message(NamedTuple):

@@ -19,8 +19,8 @@ from telephony.edge_messages import ControlReader, pack_message
 from telephony.link import FrameReader, FrameType, InBatch, InFlag, OutBatch, OutFlag, decode_in, encode_out
 from telephony.net.ports import PortPool
 from telephony.rtp import rtcp
-from telephony.rtp.packet import Packet, build_packet, parse_packet
 from telephony.rtp.playout import PlayoutLimits
+from tests.unit.telephony.rtp.wire import Packet, build_packet, parse_packet
 
 PHASES = 4
 START_S = 1000.0
