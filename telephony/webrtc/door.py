@@ -5,7 +5,7 @@
                                       resource}``
 ``POST   /v1/webrtc/whip``            WHIP: ``application/sdp``, ``Authorization: Bearer`` → 201, Location
 ``PATCH  /v1/webrtc/whip/{session}``  trickled candidates (204) or an ICE restart (200)
-``DELETE /v1/webrtc/whip/{session}``  hang up
+``DELETE /v1/webrtc/whip/{session}``  hang up; 200 for a session that has just ended, too
 ====================================  ==============================================================================
 
 Refusals are problem+json with a ``rule`` (docs/reference/webrtc.md).
@@ -18,6 +18,7 @@ import contextlib
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -38,6 +39,7 @@ DECIDE_S = 10.0
 CLOSE_S = 2.0
 RESUME_TOKEN_S = 24 * 3600
 """A resume token is good while its call lives."""
+_REMEMBERED = 1000
 _HTTP_OF_SIP = {486: 503, 603: 403}
 _SDP, _FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 
@@ -74,6 +76,8 @@ class WebRtcDoor:
         self._peers: dict[str, BrowserPeer] = {}
         """By session."""
         self._by_leg: dict[str, BrowserPeer] = {}
+        self._over: deque[str] = deque(maxlen=_REMEMBERED)
+        """Sessions that ended last: a client that closes its connection and then deletes it has done nothing wrong."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._desk: Desk
 
@@ -157,8 +161,8 @@ class WebRtcDoor:
         )
 
     async def _whip_delete(self, request: web.Request) -> web.Response:
-        peer = self._session(request)
-        peer.hang_up()
+        if request.match_info["session"] not in self._over:
+            self._session(request).hang_up()
         return web.Response(status=200)
 
     # --- calls ---
@@ -254,6 +258,7 @@ class WebRtcDoor:
         finally:
             if peer.is_over and peer.connection is None and peer.pending is None:
                 self._peers.pop(peer.session_id, None)
+                self._over.append(peer.session_id)
                 if peer.call is not None:
                     self._by_leg.pop(peer.call.leg_id, None)
                 peer.free()

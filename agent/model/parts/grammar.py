@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
+from agent.backchannels import HEARD_PHRASES
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.completeness import DATE_PATTERNS, is_readable
 from agent.model.parts.numbers import DIGITS
-from agent.model.parts.overlap import BACKCHANNEL_PATTERNS
 from agent.model.parts.patterns import vocabulary
 from agent.model.parts.recogniser import Mode
 
@@ -63,7 +63,7 @@ def grammar(expect: Expect, mode: Mode, knows: Knows) -> str:
     """JSGF for an utterance. Patterns with a word that the dictionary does not know are left out."""
     answers = list(_answers(expect, knows))
     if mode is Mode.OVERLAP:
-        answers += _known((*TAKING_WORDS, *BACKCHANNEL_PATTERNS), knows)
+        answers += _known((*TAKING_WORDS, *HEARD_PHRASES), knows)
     elif expect.kind in (ExpectKind.UNKNOWN, ExpectKind.FREE) and not answers:
         answers += _known(YES_NO_WORDS, knows)
     garbage = " | ".join(word for word, _ in garbage_words())

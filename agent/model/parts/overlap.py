@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
+from agent.backchannels import OVER_OUR_VOICE, only_backchannels
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.completeness import FILLERS, State, match
 from agent.model.parts.numbers import DIGITS
@@ -20,13 +21,6 @@ class Verdict(StrEnum):
     BACKCHANNEL = "backchannel"
 
 
-BACKCHANNEL_PATTERNS = (
-    "( mhm | uh-huh | uh huh | mm-hmm | mm | hmm | hm | huh | um | uh )",
-    "( yeah | yep | yup | yes | okay | ok | right | sure | fine | good | great | nice | cool | wow | really | oh )",
-    "( i see | got it | all right | alright | of course | makes sense | that's right | very good )",
-    "( thank you | thanks )",
-)
-"""Every one in use must be listed: unknown short words are not recognised as backchannels by any measure tried."""
 TAKING_PATTERNS = (
     "( stop | wait | no | nope | sorry | hello | pardon | but | listen | enough | cancel )",
     "( hold on | hang on | excuse me | one moment | just a moment | one second | hold it | shut up | be quiet )",
@@ -46,7 +40,7 @@ def judge(words: Sequence[str], expect: Expect, speech_ms: int) -> Verdict:
         return Verdict.BACKCHANNEL if short else Verdict.UNDECIDED
     if takes(said, expect):
         return Verdict.TAKES
-    if only_backchannels(said) and speech_ms <= BACKCHANNEL_MOST_MS:
+    if only_backchannels(said, OVER_OUR_VOICE) and speech_ms <= BACKCHANNEL_MOST_MS:
         return Verdict.BACKCHANNEL
     return Verdict.UNDECIDED
 
@@ -64,17 +58,3 @@ def takes(words: Sequence[str], expect: Expect) -> bool:
     if found.answer not in (ExpectKind.PHRASES, ExpectKind.DATE):
         return False
     return found.state in (State.COMPLETE, State.PREFIX) and len(words) > 1
-
-
-def only_backchannels(words: Sequence[str]) -> bool:
-    """Whether ``words`` are backchannels from the first to the last ("yeah okay right")."""
-    automaton = compile_patterns(BACKCHANNEL_PATTERNS)
-    states = frozenset({0})
-    for word in words:
-        following = automaton.advance(states, word)
-        if not following and automaton.accepts(states):
-            following = automaton.advance(frozenset({0}), word)
-        if not following:
-            return False
-        states = following
-    return automaton.accepts(states)

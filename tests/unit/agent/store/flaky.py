@@ -17,7 +17,7 @@ from agent.store.writes import Outcome, Write
 from telephony.clock import Clock, MonotonicClock
 from tests.unit.agent.store.contract import NOW
 
-QUICK = Limits(batch=5, answer_s=0.05, retry_min_s=0.001, retry_max_s=0.002)
+QUICK = Limits(batch=5, answer_s=0.3, retry_min_s=0.001, retry_max_s=0.002)
 
 
 class NoLog:
