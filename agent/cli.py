@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_doctor(commands)
     _add_keys(commands)
+    _add_pull(commands)
     return parser
 
 
@@ -375,3 +376,85 @@ def _keys_revoke(arguments: argparse.Namespace) -> int:
 
 def _api_folder(arguments: argparse.Namespace) -> Path:
     return Path(_load(arguments).config.api.folder)
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+def _with_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file that may set models.folder")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="where models are kept; default: models.folder")
+    parser.add_argument("--json", action="store_true", help="print JSON and nothing else to stdout")
+
+
+def _models_folder(arguments: argparse.Namespace) -> Path:
+    from agent.config_load import load_config, process_environment
+
+    if arguments.folder is not None:
+        return Path(arguments.folder)
+    return Path(load_config(arguments.config, process_environment(), {}).config.models.folder)
+
+
+def _add_pull(commands: Any) -> None:
+    parser = commands.add_parser("pull", help="bring a voice or recogniser: pinned, checked, licence accepted")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models; what there is: --list")
+    actions = parser.add_mutually_exclusive_group()
+    actions.add_argument("--list", action="store_true", help="models that are known and that are here")
+    actions.add_argument("--verify", action="store_true", help="like --list, with all checksums compared again")
+    actions.add_argument("--remove", action="store_true", help="take the named models away")
+    parser.add_argument("--accept-licence", action="store_true", help="accept the licences that are shown")
+    parser.add_argument("--from", dest="source", type=Path, metavar="PATH", help="a folder or archive instead")
+    parser.add_argument("--url", default="", help="an archive that the catalogue does not know; needs --sha256")
+    parser.add_argument("--sha256", default="", metavar="HEX", help="checksum of the archive")
+    parser.add_argument("--kind", choices=("kokoro", "piper", "sherpa", "whisper"), help="who loads it (--url, --from)")
+    parser.add_argument("--mirror", default="", metavar="URL", help="take the files from here; the pins stay")
+    _with_models(parser)
+    parser.set_defaults(run=_pull)
+
+
+def _pull(arguments: argparse.Namespace) -> int:
+    from agent.pull.catalogue import Kind
+    from agent.pull.command import Order, listing, pull, table
+    from agent.pull.errors import PullFailed
+    from agent.pull.store import ModelFolder
+
+    folder = ModelFolder(_models_folder(arguments))
+    if arguments.list or arguments.verify:
+        rows = [
+            row
+            for row in listing(folder, deep=arguments.verify)
+            if not arguments.names or row["name"] in arguments.names
+        ]
+        print(json.dumps(rows) if arguments.json else table(rows))
+        return 1 if any(row["state"] == "damaged" for row in rows) else 0
+    if not arguments.names:
+        raise PullFailed("name a model; what there is: crosstalk pull --list")
+    if arguments.remove:
+        for name in arguments.names:
+            folder.remove(name)
+        if arguments.json:
+            print(json.dumps([{"name": name, "state": "removed"} for name in arguments.names]))
+        return 0
+    if len(arguments.names) > 1 and (arguments.url or arguments.source is not None):
+        raise PullFailed("--url and --from bring one model at a time")
+    orders = [
+        Order(
+            name=name,
+            source=arguments.source,
+            url=arguments.url,
+            sha256=arguments.sha256.lower(),
+            kind=Kind(arguments.kind) if arguments.kind else None,
+            mirror=arguments.mirror,
+            accepted=arguments.accept_licence,
+            quiet=arguments.json,
+        )
+        for name in arguments.names
+    ]
+    done = [pull(order, folder, ask=sys.stdin if sys.stdin.isatty() else None) for order in orders]
+    if arguments.json:
+        print(json.dumps(done))
+    else:
+        for one in done:
+            print(f"{one['name']} {'is ready' if one['fresh'] else 'was here already'}: {one['folder']}")
+            print(f"    {one['use']}")
+    return 0

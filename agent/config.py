@@ -335,6 +335,12 @@ class RecordingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelsConfig:
+    folder: str = "var/models"
+    """Where ``crosstalk pull`` keeps models. Other keys may name a model there by its name alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     format: str = "auto"
     """``auto`` (human in a terminal, JSON otherwise), ``json`` or ``human``."""
@@ -371,5 +377,6 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
     webhooks: WebhooksConfig = field(default_factory=WebhooksConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
+    models: ModelsConfig = field(default_factory=ModelsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     service: ServiceConfig = field(default_factory=ServiceConfig)

@@ -291,6 +291,7 @@ VALUES: dict[str, Rule] = (
         "webhooks.secret": secret_or_empty,
         "webhooks.allow_networks": networks,
         "recording.folder": not_empty,
+        "models.folder": not_empty,
         "log.format": one_of("auto", "json", "human"),
         "log.level": one_of("debug", "info", "warning", "error"),
         "service.gateway": slug,
