@@ -214,16 +214,19 @@ class Session:
         """Whether the target is one that calls may be transferred to."""
         return any(target.startswith(prefix) for prefix in self._services.pool.transfer_targets)
 
-    def order_say(self, text: str, *, interruptible: bool = True) -> None:
-        """Say an operator's text after what is being said."""
+    def order_say(self, text: str, *, interruptible: bool = True, by: str = "") -> None:
+        """Say an operator's text after what is being said. ``by``: who ordered it, for the timeline."""
+        self.note("order", at=None, what="say", text=text, by=by)
         self._put(Say(text=text, interruptible=interruptible))
 
-    def order_transfer(self, target: str) -> None:
+    def order_transfer(self, target: str, *, by: str = "") -> None:
         """Blind transfer by an operator."""
+        self.note("order", at=None, what="transfer", target=target, by=by)
         self._put(_TransferOrder(target))
 
-    def order_hangup(self, reason: EndReason) -> None:
+    def order_hangup(self, reason: EndReason, *, by: str = "") -> None:
         """End the call from outside (operator, drain)."""
+        self.note("order", at=None, what="hangup", by=by or reason.value)
         self._put(_Order(LifeInput.HANGUP_ASKED, reason))
 
     def fenced(self) -> None:
@@ -481,7 +484,8 @@ class Session:
             data["dial"] = self._dial
         if self._seat is not None and self._seat.recording_ready and was_answered:
             truncated = self._seat.recording_truncated or self._tally.reseated > 0
-            self._event(WebhookEvent.RECORDING_READY, path=self._recording, truncated=truncated)
+            begins = {"path": self._recording, "truncated": truncated, "starts_ms": self._media_base_ms}
+            self._event(WebhookEvent.RECORDING_READY, **begins)
             self._log.info(LogEvent.RECORDING_READY, path=self._recording, truncated=truncated)
         elif self._recording and was_answered:
             self._log.warning(LogEvent.RECORDING_FAILED, path=self._recording)
@@ -639,7 +643,7 @@ class Session:
                 self._measures.overlap(fact.verdict, None if fact.stop_ms is None else fact.stop_ms / 1000)
             case Responded():
                 self._tally.latencies_ms.append(fact.latency_ms)
-                self._leg.notify(self._media_ms(), "response", {"latency_ms": round(fact.latency_ms)})
+                self.note("response", at=None, latency_ms=round(fact.latency_ms))
                 self._measures.responded(fact.latency_ms / 1000)
 
     # --- tasks ---
@@ -674,7 +678,8 @@ class Session:
         took_s = self._clock.now() - started
         self._measures.tool(result.ok, took_s)
         self._log.info(LogEvent.TOOL_CALLED, tool=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
-        self.note("tool", at=None, name=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
+        why = {} if result.ok else {"why": result.value}
+        self.note("tool", at=None, name=tool.name, ok=result.ok, took_ms=round(took_s * 1000), **why)
         await self._inbox.put(result)
 
     async def _send_dtmf(self, digits: str) -> None:

@@ -73,6 +73,8 @@ class CallHandlers:
     async def listed(self, ask: Ask) -> Answer:
         limit, before = ask.params["limit"], ask.params["before"]
         state = CallState(ask.params["state"]) if ask.params["state"] else None
+        if ask.params["live"]:
+            return self._page(await self._running(ask, limit, state), None)
         found: list[CallRecord] = []
         for _ in range(MOST_PAGES):
             page = await self._deps.store.list_calls(limit=limit, before=before, state=state)
@@ -86,6 +88,13 @@ class CallHandlers:
                 more = len(found) == limit
                 return self._page(found, before if more else None)
         return self._page(found, before)
+
+    async def _running(self, ask: Ask, limit: int, state: CallState | None) -> list[CallRecord]:
+        """Records of the calls that are live here, newest first."""
+        seen = [session for session in self._deps.switchboard.live if ask.principal.sees(session.tenant)]
+        newest = [session for session in reversed(seen) if state in (None, session.state)][:limit]
+        records = [await self._deps.store.get_call(session.call_id) for session in newest]
+        return [record for record in records if record is not None and record.state is not CallState.ENDED]
 
     def _page(self, found: list[CallRecord], after: str | None) -> Answer:
         return Answer(value={"calls": [self._shown(record) for record in found], "next": after})
@@ -136,9 +145,12 @@ class CallHandlers:
         return response
 
     async def waveform(self, ask: Ask) -> Answer:
+        points, from_ms, to_ms = ask.params["points"], ask.params["from_ms"], ask.params["to_ms"]
+        if to_ms is not None and to_ms <= from_ms:
+            raise Problem(400, "to_ms: must be after from_ms")
         path = await self._recording(ask)
         try:
-            return Answer(value=await asyncio.to_thread(waveform, path, ask.params["points"]))
+            return Answer(value=await asyncio.to_thread(waveform, path, points, from_ms, to_ms))
         except (OSError, EOFError, wave.Error) as error:
             raise Problem(404, f"the recording cannot be read: {error}") from None
 
@@ -218,7 +230,8 @@ class CallHandlers:
 
     async def say(self, ask: Ask) -> Answer:
         session = await self._live(ask, CallState.ACTIVE)
-        session.order_say(ask.body["text"], interruptible=ask.body.get("interruptible", True))
+        interruptible = ask.body.get("interruptible", True)
+        session.order_say(ask.body["text"], interruptible=interruptible, by=ask.principal.name)
         return _ordered(session)
 
     async def transfer(self, ask: Ask) -> Answer:
@@ -226,12 +239,12 @@ class CallHandlers:
         session = await self._live(ask, CallState.ACTIVE)
         if not session.may_transfer(target) or not target.isprintable():
             raise Problem(403, "target: sip.transfer_targets does not allow it")
-        session.order_transfer(target)
+        session.order_transfer(target, by=ask.principal.name)
         return _ordered(session)
 
     async def hang_up(self, ask: Ask) -> Answer:
         session = await self._live(ask)
-        session.order_hangup(EndReason.OPERATOR_HANGUP)
+        session.order_hangup(EndReason.OPERATOR_HANGUP, by=ask.principal.name)
         return _ordered(session)
 
     async def _live(self, ask: Ask, *states: CallState) -> Session:

@@ -77,25 +77,33 @@ async def blocks(file: BinaryIO, part: Part, run: Any) -> AsyncIterator[bytes]:
         yield block
 
 
-def waveform(path: Path, points: int) -> dict[str, Any]:
-    """Peaks 0..1 of both channels in ``points`` stretches of equal length. Raises ``OSError`` or ``wave.Error``."""
+def waveform(path: Path, points: int, from_ms: int = 0, to_ms: int | None = None) -> dict[str, Any]:
+    """Peaks 0..1 of both channels in ``points`` stretches of equal length, of the whole or of a part.
+
+    Raises ``OSError`` or ``wave.Error``.
+    """
     with wave.open(str(path), "rb") as sound:
-        frames, rate, channels = sound.getnframes(), sound.getframerate(), sound.getnchannels()
+        whole, rate, channels = sound.getnframes(), sound.getframerate(), sound.getnchannels()
         if channels != 2 or sound.getsampwidth() != 2:
             raise wave.Error("not a two-channel recording of 16 bits")
+        first = min(from_ms * rate // 1000, whole)
+        frames = (whole if to_ms is None else min(to_ms * rate // 1000, whole)) - first
         points = max(1, min(points, frames))
-        edges = np.linspace(0, frames, points + 1).astype(np.int64)
+        edges = np.linspace(0, max(0, frames), points + 1).astype(np.int64)
         peaks = np.zeros((points, 2))
+        sound.setpos(first)
         at = 0
         while at < frames:
-            block = np.frombuffer(sound.readframes(_READ_FRAMES), "<i2").reshape(-1, 2)
+            block = np.frombuffer(sound.readframes(min(_READ_FRAMES, frames - at)), "<i2").reshape(-1, 2)
             if not len(block):
                 break
             _raise_peaks(peaks, np.abs(block.astype(np.int32)), edges, at)
             at += len(block)
     scaled = np.round(np.minimum(peaks / 32768, 1.0), 3)
     return {
-        "duration_ms": frames * 1000 // rate,
+        "duration_ms": whole * 1000 // rate,
+        "from_ms": first * 1000 // rate,
+        "length_ms": max(0, frames) * 1000 // rate,
         "points": points,
         "caller": scaled[:, 0].tolist(),
         "agent": scaled[:, 1].tolist(),

@@ -14,6 +14,7 @@ _NO_CALL: Final = {404: "There is no such call, or it belongs to another tenant"
 _STEER: Final = {**_NO_CALL, 409: "The call is not in a state for that, or not live on this gateway"}
 _NO_AGENT: Final = {404: "There is no such agent or version"}
 _NO_ENDPOINT: Final = {404: "There is no such endpoint"}
+_RECORDED_MS: Final = {"type": "integer", "minimum": 0, "maximum": 1_000_000_000}
 _READ_ONLY: Final = {**_NO_ENDPOINT, 409: "The endpoint is of the configuration and is changed there"}
 
 
@@ -34,6 +35,7 @@ CALLS: Final = (
             _query("limit", {"type": "integer", "minimum": 1, "maximum": 200}, "Most calls of the page", 50),
             _query("before", ID, "`next` of the page before"),
             _query("state", {"type": "string", "enum": [state.value for state in CallState]}, "Only calls in it"),
+            _query("live", {"type": "boolean"}, "true: only calls that are live on this gateway, on one page"),
         ),
         replies=(Reply(doc="A page", shape="Calls"),),
     ),
@@ -85,7 +87,8 @@ CALLS: Final = (
         tag="calls",
         summary="What happened, by media time",
         scope="calls:read",
-        doc="Floor transitions with reasons, turns, words, utterances with their heard and unheard part, tools.",
+        doc="Floor transitions with reasons, turns, words, utterances with their heard and unheard part, how soon the "
+        "agent answered, tools, and orders with the name of the key that gave them.",
         params=(_CALL_ID,),
         replies=(Reply(doc="All entries", shape="Timeline"),),
         problems=_NO_CALL,
@@ -145,6 +148,8 @@ CALLS: Final = (
         params=(
             _CALL_ID,
             _query("points", {"type": "integer", "minimum": 10, "maximum": 4000}, "Stretches of equal length", 800),
+            _query("from_ms", _RECORDED_MS, "Only from there on", 0),
+            _query("to_ms", _RECORDED_MS, "Only until there"),
         ),
         replies=(Reply(doc="Peaks, 0 to 1", shape="Waveform"),),
         problems={404: "There is no such call, or no recording of it here"},

@@ -80,6 +80,25 @@ _ATTEMPT: Final = {
     "latency_ms": COUNT,
     "error": {"type": "string", "description": "Empty: delivered"},
 }
+_WORKER: Final = {
+    "name": TEXT,
+    "pid": {"type": "integer"},
+    "rows": {**COUNT, "description": "Calls that it takes at most"},
+    "seats": {**COUNT, "description": "Calls that it has"},
+    "model": TEXT,
+    "step_ms": {**COUNT, "description": "Time between two steps"},
+}
+_WORKER_STATS: Final = {
+    "step_p50_ms": {"type": "number", "description": "What a step takes; this and what follows, once it has reported"},
+    "step_p99_ms": {"type": "number"},
+    "late_rows": {**COUNT, "description": "Frames that did not come in time"},
+    "overruns": {**COUNT, "description": "Steps that took longer than `step_ms`"},
+    "failed_rows": {**COUNT, "description": "Calls given up because their own row failed"},
+    "degradation": {
+        **COUNT,
+        "description": "Given up: 0 nothing, 1 early preparation, 2 backchannels, 3 new calls, 4 costly ears",
+    },
+}
 _VERSION: Final = _object(
     {
         "version": {"type": "integer", "minimum": 0, "description": "0: what the configuration names"},
@@ -136,9 +155,10 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
     "CallEvents": _object(
         {
             "events": _list(ref("StoredEvent")),
-            "attempts": _list(FREE, description="Deliveries tried: endpoint event_id name at status latency_ms error"),
+            "attempts": _list(ref("DeliveryAttempt"), description="In the order in which they were made"),
         }
     ),
+    "DeliveryAttempt": _object({"endpoint": TEXT, "event_id": TEXT, "name": TEXT, **_ATTEMPT}),
     "Said": _object(
         {
             "at_ms": {"type": "integer"},
@@ -151,7 +171,9 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
     "Transcript": _object({"call_id": ID, "items": _list(ref("Said"))}),
     "Waveform": _object(
         {
-            "duration_ms": COUNT,
+            "duration_ms": {**COUNT, "description": "Of the whole recording"},
+            "from_ms": {**COUNT, "description": "Where the peaks begin; the recording itself begins at 0"},
+            "length_ms": {**COUNT, "description": "How much the peaks are of"},
             "points": COUNT,
             "caller": _list({"type": "number", "minimum": 0, "maximum": 1}, description="Peak of each stretch"),
             "agent": _list({"type": "number", "minimum": 0, "maximum": 1}),
@@ -209,12 +231,7 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
     "Replay": _object({"call_id": ID}, {"seq": {"type": "integer", "minimum": 1, "maximum": 1000000}}),
     "Attempt": _object(_ATTEMPT),
     "Replayed": _object({"attempts": _list(_object({"event_id": TEXT, "name": TEXT, **_ATTEMPT}))}),
-    "Worker": {
-        "type": "object",
-        "properties": {"name": TEXT, "pid": {"type": "integer"}, "rows": COUNT, "seats": COUNT},
-        "required": ["name", "pid", "rows", "seats"],
-        "description": "With step_p50_ms step_p99_ms late_rows overruns failed_rows degradation once reported",
-    },
+    "Worker": _object(_WORKER, _WORKER_STATS),
     "Workers": _object({"workers": _list(ref("Worker"))}),
     "Health": {
         "type": "object",
@@ -226,6 +243,7 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
             "ears": FREE,
             "workers": _list(ref("Worker")),
             "edge": FREE,
+            "sip": {**FREE, "description": "`port` where calls come by SIP"},
             "store": _object({"is_away": {"type": "boolean"}, "backlog_bytes": COUNT}),
             "webhooks": _object({"backlog": {"type": ["integer", "null"]}, "disabled": _list(TEXT)}),
             "watchers": COUNT,

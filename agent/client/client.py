@@ -24,6 +24,7 @@ from agent.client.shapes import (
     Verdict,
     Waveform,
     Whoami,
+    Worker,
 )
 
 STREAM_SILENCE_S = 45.0
@@ -61,9 +62,11 @@ class Crosstalk:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}
         return cast("Call", self._http.json("POST", "/v1/calls", body=body, headers=headers))
 
-    def calls(self, *, limit: int | None = None, before: str | None = None, state: str | None = None) -> Calls:
-        """One page, newest first."""
-        query = {"limit": limit, "before": before, "state": state}
+    def calls(
+        self, *, limit: int | None = None, before: str | None = None, state: str | None = None, live: bool = False
+    ) -> Calls:
+        """One page, newest first. ``live``: those that are live on this gateway."""
+        query = {"limit": limit, "before": before, "state": state, "live": "true" if live else None}
         return cast("Calls", self._http.json("GET", "/v1/calls", query=query))
 
     def all_calls(self, *, state: str | None = None) -> Iterator[Call]:
@@ -88,8 +91,11 @@ class Crosstalk:
     def transcript(self, call_id: str) -> list[Said]:
         return cast("list[Said]", self._of(call_id, "/transcript")["items"])
 
-    def waveform(self, call_id: str, *, points: int | None = None) -> Waveform:
-        return cast("Waveform", self._of(call_id, "/waveform", points=points))
+    def waveform(
+        self, call_id: str, *, points: int | None = None, from_ms: int | None = None, to_ms: int | None = None
+    ) -> Waveform:
+        """Of the whole recording, or of a part of it."""
+        return cast("Waveform", self._of(call_id, "/waveform", points=points, from_ms=from_ms, to_ms=to_ms))
 
     def recording(self, call_id: str, *, start: int = 0, end: int | None = None) -> bytes:
         """The WAV file, or its bytes ``start`` to ``end`` (included)."""
@@ -190,8 +196,8 @@ class Crosstalk:
     def health(self) -> dict[str, Any]:
         return cast("dict[str, Any]", self._http.json("GET", "/v1/health"))
 
-    def workers(self) -> list[dict[str, Any]]:
-        return cast("list[dict[str, Any]]", self._http.json("GET", "/v1/workers")["workers"])
+    def workers(self) -> list[Worker]:
+        return cast("list[Worker]", self._http.json("GET", "/v1/workers")["workers"])
 
     def whoami(self) -> Whoami:
         return cast("Whoami", self._http.json("GET", "/v1/whoami"))

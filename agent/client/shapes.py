@@ -62,9 +62,19 @@ class StoredEvent(TypedDict):
     data: dict[str, Any]
 
 
+class DeliveryAttempt(TypedDict):
+    endpoint: str
+    event_id: str
+    name: str
+    at: float
+    status: int | None
+    latency_ms: int
+    error: str
+
+
 class CallEvents(TypedDict):
     events: list[StoredEvent]
-    attempts: list[dict[str, Any]]
+    attempts: list[DeliveryAttempt]
 
 
 class Said(TypedDict):
@@ -77,6 +87,8 @@ class Said(TypedDict):
 
 class Waveform(TypedDict):
     duration_ms: int
+    from_ms: int
+    length_ms: int
     points: int
     caller: list[float]
     agent: list[float]
@@ -141,6 +153,26 @@ class Attempt(TypedDict):
 class Replayed(Attempt):
     event_id: str
     name: str
+
+
+class _Worker(TypedDict):
+    name: str
+    pid: int
+    rows: int
+    seats: int
+    model: str
+    step_ms: int
+
+
+class Worker(_Worker, total=False):
+    """The rest once it has reported."""
+
+    step_p50_ms: float
+    step_p99_ms: float
+    late_rows: int
+    overruns: int
+    failed_rows: int
+    degradation: int
 
 
 class Whoami(TypedDict):

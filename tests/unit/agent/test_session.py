@@ -442,7 +442,7 @@ async def test_recording_is_told_as_ready_only_when_its_file_is_there(is_there: 
     async with running(rig):
         pass
     told = [event.data for event in rig.store.events if event.name == "recording.ready"]
-    assert told == ([{"path": "/rec/call-1.wav", "truncated": False}] if is_there else [])
+    assert told == ([{"path": "/rec/call-1.wav", "truncated": False, "starts_ms": 0}] if is_there else [])
 
 
 async def test_call_that_moves_records_beside_what_was_recorded_before() -> None:
@@ -453,6 +453,7 @@ async def test_call_that_moves_records_beside_what_was_recorded_before() -> None
         await rig.settle()
     assert rig.pool.recordings == ["/rec/call-1.wav", "/rec/call-1-2.wav"]
     (told,) = [event.data for event in rig.store.events if event.name == "recording.ready"]
+    assert told.pop("starts_ms") >= 0
     assert told == {"path": "/rec/call-1-2.wav", "truncated": True}
 
 

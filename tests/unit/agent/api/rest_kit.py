@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 import wave
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -118,7 +118,9 @@ class Kit:
 
         return self.keys.create("test", tenant=tenant, scopes=scopes or SCOPES, now=1.0)[1]
 
-    async def call(self, call_id: str, *, tenant: str = "default", ended: bool = True, at: float = 1.0) -> None:
+    async def call(
+        self, call_id: str, *, tenant: str = "default", ended: bool = True, at: float = 1.0, from_uri: str = "sip:a@b"
+    ) -> None:
         """A stored call that is not live here."""
         record = CallRecord(
             call_id=call_id,
@@ -126,7 +128,7 @@ class Kit:
             agent="parcel",
             transport="sip",
             direction="inbound",
-            from_uri="sip:a@b",
+            from_uri=from_uri,
             to_uri="sip:c@d",
             state=CallState.OFFERED,
             owner="gw2",
@@ -175,8 +177,14 @@ def write_wav(path: Path) -> None:
 
 
 @asynccontextmanager
-async def rest(folder: Path, *, host: str = "127.0.0.1", outbound: OutboundConfig | None = None) -> AsyncIterator[Kit]:
-    """``host``: what the gate takes the listener for; it listens on loopback in any case."""
+async def rest(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    outbound: OutboundConfig | None = None,
+    more: Callable[[web.Application], None] = lambda app: None,
+) -> AsyncIterator[Kit]:
+    """``host``: what the gate takes the listener for; it listens on loopback in any case. ``more``: routes beside it."""
     store = SqliteStore(str(folder / "calls.db"))
     await store.open()
     poster, door, hub, keys = Poster(), Door(), LiveHub(life="life"), KeyFile(folder / "api")
@@ -231,7 +239,7 @@ async def rest(folder: Path, *, host: str = "127.0.0.1", outbound: OutboundConfi
         )  # fmt: skip
 
         async def health() -> dict[str, Any]:
-            worker = {"name": "worker1", "pid": 1, "rows": 8, "seats": 0}
+            worker = {"name": "worker1", "pid": 1, "rows": 8, "seats": 0, "model": "parts", "step_ms": 40}
             return {
                 "status": "ready",
                 "version": "0",
@@ -252,6 +260,7 @@ async def rest(folder: Path, *, host: str = "127.0.0.1", outbound: OutboundConfi
             counted=lambda operation, status: kit.counted.append((operation, status)),
             on_bug=lambda operation, error: kit.bugs.append(f"{operation}: {error!r}"),
         )
+        more(app)
         runner = web.AppRunner(app, access_log=None, logger=http_log())
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

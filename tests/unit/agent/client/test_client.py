@@ -109,6 +109,8 @@ async def test_nothing_is_followed_and_nothing_but_http_is_opened() -> None:
         "Endpoint",
         "EndpointSecret",
         "Attempt",
+        "DeliveryAttempt",
+        "Worker",
         "Whoami",
     ],
 )
