@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from agent.api.keys import KeyFile
 from agent.config import Config
 from agent.config_load import LoadedConfig, without_password
-from agent.errors import ConfigError
+from agent.errors import AgentError, ConfigError
 from agent.voice.choose import choose
 
 Status = Literal["ok", "warn", "fail"]
@@ -213,6 +214,26 @@ def _allows_public(config: Config) -> bool:
     return any(not ipaddress.ip_network(network).is_private for network in config.sip.allow)
 
 
+def check_api_keys(config: Config) -> Iterator[Check]:
+    """Who may use the HTTP API. Looks, and makes no folder."""
+    name, host = "api keys", config.http.host
+    path = Path(config.api.folder) / "keys.json"
+    try:
+        live = sum(record.is_live(time.time()) for record in KeyFile(path.parent).listed()) if path.exists() else 0
+    except (AgentError, TypeError, KeyError) as wrong:
+        yield fail(name, f"{path}: {wrong}", f"restore {path}, or remove it and make new keys")
+        return
+    if live:
+        yield ok(name, f"{live} can be used")
+    elif host == "localhost" or ((address := _address(host)) is not None and address.is_loopback):
+        yield ok(name, f"none: {host} is open to whoever is on this machine")
+    else:
+        yield warn(
+            name, f"none, and http.host = {host} is open to others: /v1 answers 401 to everybody",
+            "crosstalk keys create NAME, or http.host = 127.0.0.1",
+        )  # fmt: skip
+
+
 # --- voice and ears ---
 
 
@@ -381,6 +402,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Check]], ...] = (
     check_names,
     check_ports,
     check_advertised_address,
+    check_api_keys,
     check_voice,
     check_recogniser,
     check_store,

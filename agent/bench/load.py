@@ -30,7 +30,7 @@ from agent.simulator.media import MediaThread
 from agent.simulator.phone import DialFailed, PhoneBook
 from agent.simulator.render import Cue, Renderer
 from agent.simulator.script import Script
-from agent.simulator.service import fetch_json, fetch_timeline, media_offset_s
+from agent.simulator.service import check_access, fetch_json, fetch_timeline, media_offset_s
 
 SCRIPTS = 8
 """Different scripts among the callers; each is rendered once."""
@@ -64,6 +64,7 @@ async def load_command(
     uri: str | None,
     *,
     http_url: str = "",
+    key: str = "",
     calls: int = 40,
     rate: float = 5.0,
     seconds: float = 60.0,
@@ -71,9 +72,12 @@ async def load_command(
     as_json: bool = False,
     start_service: Callable[..., Any],
 ) -> int:
-    """Run the load and show its figures; exit code 0 if every call was answered and none was lost."""
+    """Run the load and show its figures; exit code 0 if every call was answered and none was lost.
+
+    ``key``: API key for ``http_url``. Raises ``AgentError`` where the service does not take it.
+    """
     plan = LoadPlan(calls=calls, rate=rate, seconds=seconds, model=model)
-    figures = await run_load(uri, plan, http_url=http_url, start_service=start_service)
+    figures = await run_load(uri, plan, http_url=http_url, key=key, start_service=start_service)
     if as_json:
         sys.stdout.write(json.dumps(figures) + "\n")
     else:
@@ -82,14 +86,16 @@ async def load_command(
 
 
 async def run_load(
-    uri: str | None, plan: LoadPlan, *, http_url: str = "", start_service: StartService
+    uri: str | None, plan: LoadPlan, *, http_url: str = "", key: str = "", start_service: StartService
 ) -> dict[str, Any]:
     """The figures of one load. Without ``uri`` a service of its own is started for it."""
     async with contextlib.AsyncExitStack() as stack:
         if uri is None:
             service = await stack.enter_async_context(start_service(service_settings(plan)))
             uri, http_url = service.sip_uri, service.http_url
-        return await _run(uri, http_url.rstrip("/"), plan)
+        elif http_url:
+            await check_access(http_url.rstrip("/"), key)
+        return await _run(uri, http_url.rstrip("/"), plan, key)
 
 
 def service_settings(plan: LoadPlan) -> dict[str, object]:
@@ -100,7 +106,7 @@ def service_settings(plan: LoadPlan) -> dict[str, object]:
     return settings
 
 
-async def _run(uri: str, http_url: str, plan: LoadPlan) -> dict[str, Any]:
+async def _run(uri: str, http_url: str, plan: LoadPlan, key: str) -> dict[str, Any]:
     scripts = await asyncio.to_thread(_render, plan)
     meter = Meter(http_url)
     steal_before = steal_s()
@@ -116,7 +122,7 @@ async def _run(uri: str, http_url: str, plan: LoadPlan) -> dict[str, Any]:
         finally:
             gc.enable()
             gc.unfreeze()
-    logs = await _logs(http_url, results)
+    logs = await _logs(http_url, results, key)
     return {
         **load_figures(results, logs, plan.calls),
         **meter.figures(),
@@ -181,14 +187,14 @@ def _progress() -> Any:
         yield progress
 
 
-async def _logs(http_url: str, results: Sequence[CallResult | None]) -> dict[str, ServiceLog]:
+async def _logs(http_url: str, results: Sequence[CallResult | None], key: str) -> dict[str, ServiceLog]:
     """The service's log of each call, where it can be had."""
     found: dict[str, ServiceLog] = {}
     limit = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def one(result: CallResult) -> None:
         async with limit:
-            entries = await fetch_timeline(http_url, result.book)
+            entries = await fetch_timeline(http_url, result.book, key)
         offset_s = media_offset_s(entries, agent_onsets(result.agent))
         found[result.call] = log_from_timeline(entries, offset_s=offset_s)
 

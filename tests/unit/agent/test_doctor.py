@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from agent import doctor
-from agent.config import Config, EngineConfig, HttpConfig, MediaConfig, RecordingConfig, SipConfig, StoreConfig
+from agent.api.keys import KeyFile
+from agent.config import (
+    ApiConfig,
+    Config,
+    EngineConfig,
+    HttpConfig,
+    MediaConfig,
+    RecordingConfig,
+    SipConfig,
+    StoreConfig,
+)
 from agent.config_load import LoadedConfig, load_config
 from agent.doctor import Check, run_doctor, worst
 from agent.errors import ConfigError
@@ -62,6 +72,33 @@ def test_too_few_rtp_ports_are_told() -> None:
     config = Config(media=MediaConfig(port_min=40000, port_max=40009), engine=EngineConfig(rows=64))
     check = only(doctor.check_ports(config), "rtp ports")
     assert check.status == "warn"
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "status"),
+    [
+        ("127.0.0.1", "none", "ok"),
+        ("localhost", "none", "ok"),
+        ("0.0.0.0", "none", "warn"),
+        ("192.0.2.7", "none", "warn"),
+        ("0.0.0.0", "revoked", "warn"),
+        ("0.0.0.0", "live", "ok"),
+        ("127.0.0.1", "damaged", "fail"),
+    ],
+)
+def test_public_http_without_keys_is_told(tmp_path: Path, host: str, keys: str, status: str) -> None:
+    folder = tmp_path / "api"
+    if keys == "damaged":
+        folder.mkdir()
+        (folder / "keys.json").write_text('{"keys": [{"name": "x"}]}')
+    elif keys != "none":
+        record, _ = KeyFile(folder).create("k", tenant="*", scopes=["calls:read"], now=1.0)
+        if keys == "revoked":
+            KeyFile(folder).revoke(record.key_id, now=2.0)
+    config = Config(http=HttpConfig(host=host), api=ApiConfig(folder=str(folder)))
+    (check,) = doctor.check_api_keys(config)
+    assert check.status == status
+    assert folder.exists() == (keys != "none")
 
 
 @pytest.mark.parametrize(
