@@ -10,6 +10,7 @@ import random
 import secrets
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ from telephony.sip_plane import SipPlane
 RECONNECT_S = 0.05
 START_S = 30.0
 LAG_PERIOD_S = 0.5
+KEEP_S = 30.0
+"""For a request's head, and between two requests of one connection."""
 WATCH_WORKERS_S = 5.0
 
 
@@ -73,8 +76,9 @@ class Front:
         self._edge = EdgeClient()
         self._edge_stats: dict[str, Any] = {}
         self._edge_lost = asyncio.Event()
-        self._streams = Streams(run_folder, log=self._log) if config.stream.doors else None
-        self._webrtc = WebRtc(config, run_folder, log=self._log)
+        refused = self._metrics.stream_refused
+        self._streams = Streams(run_folder, log=self._log, refused=refused) if config.stream.doors else None
+        self._webrtc = WebRtc(config, run_folder, log=self._log, refused=refused)
         self._stop = asyncio.Event()
         self._ready = False
         self._switchboard: Switchboard
@@ -268,7 +272,7 @@ class Front:
             app.add_routes(hooks.routes())
         add_webrtc_routes(app, self._webrtc, admit=self._rest.admit_browser)
         add_talk_routes(app)
-        runner = web.AppRunner(app, access_log=None, logger=http_log())
+        runner = web.AppRunner(app, access_log=None, logger=http_log(), keepalive_timeout=KEEP_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.callback(self._rest.hub.close)  # before it: streams of live events have no end of their own
@@ -324,6 +328,8 @@ class Front:
             metrics.seats_used.labels(name).set(client.seats)
             if (stats := client.stats) is not None:
                 metrics.step_times(name, p50_s=stats.step_p50_ms / 1000, p99_s=stats.step_p99_ms / 1000)
+        for name, punctuality in self._media_stats():
+            metrics.media_process(name, **punctuality)
         levels = [client.stats.degradation for client in self._workers.values() if client.stats is not None]
         metrics.degradation_level.set(max(levels, default=0))
         metrics.log_dropped.set(self._writer.dropped)
@@ -331,6 +337,18 @@ class Front:
         metrics.store_backlog_bytes.set(customer.store.backlog_bytes)
         with contextlib.suppress(StoreUnavailable):
             metrics.webhook_backlog.set(await customer.outbox.backlog())
+
+    def _media_stats(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Punctuality of each media process that is there."""
+        edge = self._edge_stats
+        if edge:
+            yield "edge", {"late_p99_ms": edge["tick_late_ms"]["p99"], "skipped": edge["skipped_ticks"]}
+        for name, stats in (
+            ("stream", self._streams.stats if self._streams is not None else {}),
+            (WEBRTC, self._webrtc.stats),
+        ):
+            if stats:
+                yield name, {"late_p99_ms": stats["tick_late_p99_ms"], "skipped": stats["skipped_ticks"]}
 
     def _count_sip(self, method: str, status: int | None) -> None:
         if status is None:

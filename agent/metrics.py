@@ -106,6 +106,13 @@ class Metrics:
         self.rtp_jitter_seconds = self._histogram(
             "rtp_jitter_seconds", "Interarrival jitter of a call (RFC 3550)", JITTER_S, "transport"
         )
+        self.tick_late_seconds = self._gauge(
+            "tick_late_seconds", "How late a media process's ticks begin: p99 (edge, stream, webrtc)", "process"
+        )
+        self.ticks_skipped = self._gauge("ticks_skipped", "Ticks that a media process never did", "process")
+        self.stream_refused_total = self._counter(
+            "stream_refused_total", "What doors over sockets turned away or cut off", "door", "rule"
+        )
         self.sip_requests_total = self._counter("sip_requests_total", "SIP requests received", "method")
         self.sip_responses_total = self._counter("sip_responses_total", "SIP responses sent", "method", "code")
 
@@ -141,6 +148,15 @@ class Metrics:
         """Latest quantiles of a worker's step."""
         self.step_seconds.labels(worker, "0.5").set(p50_s)
         self.step_seconds.labels(worker, "0.99").set(p99_s)
+
+    def media_process(self, name: str, *, late_p99_ms: float, skipped: int) -> None:
+        """Latest punctuality of a media process."""
+        self.tick_late_seconds.labels(name).set(late_p99_ms / 1000)
+        self.ticks_skipped.labels(name).set(skipped)
+
+    def stream_refused(self, door: str, rule: str, count: int) -> None:
+        """Count refusals of a door; ``rule`` is one of its own slugs."""
+        self.stream_refused_total.labels(door, rule).inc(count)
 
     def render(self) -> bytes:
         """The text exposition format, with ``CONTENT_TYPE``."""

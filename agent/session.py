@@ -406,7 +406,8 @@ class Session:
         self._measures.answered(self._clock.now() - self._opened_at)
         self._move(LifeInput.ANSWERED)
         info = self._leg.info
-        started = {"from": info.from_uri, "to": info.to_uri, "agent": self._agent}
+        started = {"from": info.from_uri, "to": info.to_uri, "agent": self._agent, "transport": info.transport}
+        self.note("leg", at=0, phase="answered", transport=info.transport)
         if self._placed is not None:
             started["direction"] = Direction.OUTBOUND.value
             if self._seat is not None:

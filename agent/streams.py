@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,9 @@ STATS_S = 1.0
 START_S = 30.0
 PROCESS = "stream"
 """Name of the role, and of its control socket in the run folder."""
+
+Refused = Callable[[str, str, int], None]
+"""Door, rule, how many."""
 
 
 def door_options(config: Config) -> dict[str, dict[str, Any]]:
@@ -72,11 +76,15 @@ def edge_options(config: Config, run_folder: str, *, port: int | None = None) ->
 class Streams:
     """Owner of the plane of all doors of one process."""
 
-    def __init__(self, run_folder: str, *, log: Log, process: str = PROCESS) -> None:
+    def __init__(
+        self, run_folder: str, *, log: Log, process: str = PROCESS, refused: Refused = lambda door, rule, count: None
+    ) -> None:
+        """``refused`` counts what doors turn away or cut off."""
         self._path = f"{run_folder}/{process}.sock"
         self._log = log
+        self._refused = refused
         self._client = StreamClient()
-        self._plane = StreamPlane(self._client, log=lambda event, **fields: log.info(LogEvent(event), **fields))
+        self._plane = StreamPlane(self._client, log=self._told)
         self._lost = asyncio.Event()
         self._stopping = False
         self.stats: dict[str, Any] = {}
@@ -99,6 +107,11 @@ class Streams:
         async with asyncio.timeout(START_S):
             await listens.wait()
         self._log.info(LogEvent.STREAM_LISTENING, port=self.port)
+
+    def _told(self, event: str, **fields: Any) -> None:
+        self._log.info(LogEvent(event), **fields)
+        if event == LogEvent.STREAM_REFUSED:
+            self._refused(str(fields["door"]), str(fields["rule"]), 1 + int(fields["missed"]))
 
     def drain(self) -> None:
         self._stopping = True

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.config import Config
 from agent.logging import Log
-from agent.streams import Streams
+from agent.streams import Refused, Streams
 from agent.tasks import Tasks
 from telephony.plane import OfferHandler
 from telephony.webrtc.servers import IceServer
@@ -81,10 +81,20 @@ def edge_options(config: Config, run_folder: str) -> dict[str, Any]:
 class WebRtc:
     """The front's half. Without the door it only knows why there is none."""
 
-    def __init__(self, config: Config, run_folder: str, *, log: Log, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run_folder: str,
+        *,
+        log: Log,
+        wall: Callable[[], float] = time.time,
+        refused: Refused = lambda door, rule, count: None,
+    ) -> None:
         self._config = config
         self._wall = wall
-        self._streams = Streams(run_folder, log=log, process=PROCESS) if config.webrtc.enabled == "on" else None
+        self._streams = None
+        if config.webrtc.enabled == "on":
+            self._streams = Streams(run_folder, log=log, process=PROCESS, refused=refused)
 
     @property
     def why_not(self) -> str:

@@ -36,6 +36,7 @@ from telephony.webrtc.token import OFFER, RESUME, Refusal, Tokens, issue
 
 DECIDE_S = 10.0
 """Longest that an offer waits for the front."""
+BODY_S = 5.0
 CLOSE_S = 2.0
 RESUME_TOKEN_S = 24 * 3600
 """A resume token is good while its call lives."""
@@ -84,12 +85,15 @@ class WebRtcDoor:
     def routes(self, desk: Desk) -> Iterable[web.AbstractRouteDef]:
         self._desk = desk
         return [
-            web.post("/v1/webrtc/offer", _guarded(self._offer)),
-            web.post("/v1/webrtc/whip", _guarded(self._whip_post)),
-            web.patch("/v1/webrtc/whip/{session}", _guarded(self._whip_patch)),
-            web.delete("/v1/webrtc/whip/{session}", _guarded(self._whip_delete)),
+            web.post("/v1/webrtc/offer", _guarded(self._offer, self._note)),
+            web.post("/v1/webrtc/whip", _guarded(self._whip_post, self._note)),
+            web.patch("/v1/webrtc/whip/{session}", _guarded(self._whip_patch, self._note)),
+            web.delete("/v1/webrtc/whip/{session}", _guarded(self._whip_delete, self._note)),
             web.options("/v1/webrtc/whip", _whip_options),
         ]
+
+    def _note(self, request: web.Request, rule: str, why: str) -> None:
+        self._desk.refused(self.name, _source(request), rule, why)
 
     async def close(self) -> None:
         for peer in list(self._peers.values()):
@@ -175,11 +179,10 @@ class WebRtcDoor:
             secrets.token_hex(16), resume_s=self._resume_s, complexity=self._complexity, close=self._close_soon
         )
         peer.pending = connection = connection_for(peer)
-        source = request.headers.get(SOURCE_HEADER) or request.remote or ""
         try:
             await connection.prepare()
             peer.call = self._desk.offer(
-                peer, door=self, source=source, from_uri="webrtc:browser", to_uri="webrtc:agent",
+                peer, door=self, source=_source(request), from_uri="webrtc:browser", to_uri="webrtc:agent",
                 signalling_id=peer.session_id[:8],
             )  # fmt: skip
             decision = await self._decision(peer)
@@ -277,6 +280,11 @@ async def _finish_restart(connection: Connection) -> None:
     await connection.finish_restart()
 
 
+def _source(request: web.Request) -> str:
+    """Who asks: as the front says, which passes requests on."""
+    return request.headers.get(SOURCE_HEADER) or request.remote or ""
+
+
 def _etag(peer: BrowserPeer) -> str:
     return peer.session_id[:16]
 
@@ -289,9 +297,12 @@ async def _text_body(request: web.Request) -> str:
     if (request.content_length or 0) > MAX_OFFER_BYTES:
         raise Refused(413, "too-large", f"more than {MAX_OFFER_BYTES} bytes")
     try:
-        return (await request.read()).decode()
+        async with asyncio.timeout(BODY_S):
+            return (await request.read()).decode()
     except UnicodeDecodeError:
         raise Refused(400, "malformed", "the body is not UTF-8") from None
+    except TimeoutError:
+        raise Refused(408, "too-slow", f"the body did not come within {BODY_S:.0f} s") from None
 
 
 async def _json_body(request: web.Request) -> dict[str, Any]:
@@ -304,21 +315,27 @@ async def _json_body(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _guarded(handler: Any) -> Any:
-    """The one place where a refusal becomes an HTTP answer."""
+def _guarded(handler: Any, note: Callable[[web.Request, str, str], None]) -> Any:
+    """The one place where a refusal becomes an HTTP answer, and a line in the log."""
+
+    def refuse(
+        request: web.Request, status: int, rule: str, detail: str, retry_after_s: int | None = None
+    ) -> web.Response:
+        note(request, rule, detail)
+        return problem(status, rule, detail, retry_after_s=retry_after_s)
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         try:
             with contextlib.suppress(ConnectionResetError):
                 return await handler(request)  # type: ignore[no-any-return]
         except Refused as refused:
-            return problem(refused.status, refused.rule, refused.detail, retry_after_s=refused.retry_after_s)
+            return refuse(request, refused.status, refused.rule, refused.detail, refused.retry_after_s)
         except RemoteProtocolError as error:
-            return problem(error.status_hint, error.rule, str(error))
+            return refuse(request, error.status_hint, error.rule, str(error))
         except MediaError as error:
-            return problem(503, "no-media", str(error), retry_after_s=5)
+            return refuse(request, 503, "no-media", str(error), 5)
         except web.HTTPRequestEntityTooLarge:
-            return problem(413, "too-large", f"more than {MAX_OFFER_BYTES} bytes")
+            return refuse(request, 413, "too-large", f"more than {MAX_OFFER_BYTES} bytes")
         return problem(499, "gone", "the client is gone")
 
     return guarded

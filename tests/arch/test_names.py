@@ -18,7 +18,14 @@ SOURCES = {
 }
 ALL = "\n".join(text for path, text in SOURCES.items() if path.name != "names.py")
 FED = "\n".join(text for path, text in SOURCES.items() if path != ROOT / "agent/metrics.py")
-HELPERS = {"sip_requests_total": "sip_request", "sip_responses_total": "sip_response", "step_seconds": "step_times"}
+HELPERS = {
+    "sip_requests_total": "sip_request",
+    "sip_responses_total": "sip_response",
+    "step_seconds": "step_times",
+    "tick_late_seconds": "media_process",
+    "ticks_skipped": "media_process",
+    "stream_refused_total": "stream_refused",
+}
 
 
 @pytest.mark.parametrize("event", LogEvent)

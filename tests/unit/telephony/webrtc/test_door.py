@@ -208,6 +208,7 @@ async def test_a_bad_offer_is_refused_with_its_rule(
 ) -> None:
     found, problem = await here.post_offer(**body)
     assert (found, problem["rule"], problem["status"]) == (status, rule, status)
+    assert here.desk.refusals == [rule]
     assert not here.desk.calls
 
 

@@ -80,6 +80,13 @@ class FakeDesk:
         self.refusal: tuple[int, str] | None = None
         self.refuse_with: tuple[int, str, int | None] | None = None
         self.calls: list[FakeCall] = []
+        self.refusals: list[str] = []
+
+    def refused(self, door: str, source: str, rule: str, why: str) -> None:
+        assert door == "webrtc"
+        assert source
+        assert why
+        self.refusals.append(rule)
 
     def offer(self, peer: BrowserPeer, **facts: Any) -> FakeCall:
         if self.refusal is not None:
