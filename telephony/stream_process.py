@@ -28,6 +28,8 @@ DOORS: dict[str, str] = {
     "plivo": "telephony.twilio.door:TwilioDoor",
 }
 """Name to ``module:class``; each is imported when it is enabled only."""
+HEAD_S = 10.0
+"""For a request's head, and between two requests: who connects and says nothing holds a file for no longer."""
 _MAX_HEADER_BYTES = 8 * 1024
 
 
@@ -53,7 +55,7 @@ async def listening(edge: StreamEdge, doors: list[Door], host: str, port: int) -
     """Serve the doors; yields the port."""
     runner = web.AppRunner(
         new_app(edge, doors), access_log=None, max_line_size=_MAX_HEADER_BYTES, max_field_size=_MAX_HEADER_BYTES,
-        shutdown_timeout=1.0,
+        shutdown_timeout=1.0, keepalive_timeout=HEAD_S,
     )  # fmt: skip
     await runner.setup()
     try:

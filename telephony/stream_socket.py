@@ -153,7 +153,7 @@ class StreamSocket:
         try:
             while True:
                 while self._text or self._audio:
-                    message = self._text.popleft() if self._text else self._audio.popleft()
+                    message = self._next()
                     if isinstance(message, bytes):
                         await self._socket.send_bytes(message)
                     else:
@@ -166,6 +166,13 @@ class StreamSocket:
                 await self._wake.wait()
         except (ConnectionError, RuntimeError):  # gone; the reader sees it too
             return
+
+    def _next(self) -> str | bytes:
+        """Events overtake audio, but nothing comes after the farewell."""
+        first: deque[bytes | str] | deque[str] = self._text
+        if not self._text or (self._closing is not None and self._audio):
+            first = self._audio
+        return first.popleft()
 
     def _queued(self) -> None:
         self._wake.set()

@@ -27,6 +27,7 @@ from telephony.twilio.signature import HEADER, is_signed
 from telephony.twilio.token import PARAMETER, mint
 
 MAX_FORM_BYTES = 64 * 1024
+FORM_S = 5.0
 END_WAIT_S = 3.0
 """How long ``/twilio/after`` waits for the session of the stream to write its end."""
 MAX_KNOWN = 10_000
@@ -155,8 +156,11 @@ class TwilioWebhooks:
             if (request.content_length or 0) > MAX_FORM_BYTES:
                 return self._refuse(request, 413, "webhook-size", f"a form is longer than {MAX_FORM_BYTES} bytes")
             try:
-                pairs = [(name, value) for name, value in (await request.post()).items() if isinstance(value, str)]
-            except ValueError:  # a body that is no form
+                async with asyncio.timeout(FORM_S):
+                    pairs = [(name, value) for name, value in (await request.post()).items() if isinstance(value, str)]
+            except TimeoutError:
+                return self._refuse(request, 408, "webhook-slow", f"the form did not come within {FORM_S:.0f} s")
+            except (ValueError, LookupError):  # a body that is no form, or in no encoding
                 return self._refuse(request, 400, "webhook-form", "the body is not a form")
             url = self._config.public_url.rstrip("/") + request.path_qs
             if not is_signed(self._config.auth_token, url, request.headers.get(HEADER, ""), pairs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from yarl import URL
 from telephony.webrtc.door_names import SOURCE_HEADER
 from telephony.webrtc.sdp import MAX_OFFER_BYTES
 
+BODY_S = 5.0
+"""For a request's body."""
 PASS_S = 15.0
 """An offer waits for ``call.incoming``, at most."""
 _TO_DOOR = ("Content-Type", "Authorization", "If-Match")
@@ -73,7 +76,11 @@ class _Passing:
             return _unavailable(self._desk.why_not)
         if (request.content_length or 0) > MAX_OFFER_BYTES:
             return _problem(413, "too-large", f"more than {MAX_OFFER_BYTES} bytes")
-        body = await request.content.read(MAX_OFFER_BYTES + 1)
+        try:
+            async with asyncio.timeout(BODY_S):
+                body = await _body(request)
+        except TimeoutError:
+            return _problem(408, "too-slow", f"the body did not come within {BODY_S:.0f} s")
         headers = {name: request.headers[name] for name in _TO_DOOR if name in request.headers}
         headers[SOURCE_HEADER] = request.remote or ""
         url = URL.build(scheme="http", host="127.0.0.1", port=self._desk.port, path=request.path)
@@ -85,6 +92,14 @@ class _Passing:
                         passed.headers.add(name, value)
                 return passed
         return _unavailable("the WebRTC process does not answer")
+
+
+async def _body(request: web.Request) -> bytes:
+    """All of it, in however many pieces it comes, up to what the door will refuse as too large."""
+    body = b""
+    while len(body) <= MAX_OFFER_BYTES and (piece := await request.content.read(MAX_OFFER_BYTES + 1 - len(body))):
+        body += piece
+    return body
 
 
 def _unavailable(why: str) -> web.Response:

@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from telephony.doors.texts import is_clean
+
 FORMATS: dict[str, tuple[str, tuple[int, ...]]] = {
     "audio/pcm": ("pcm16", (24000, 16000)),
     "audio/pcmu": ("pcmu", (8000,)),
@@ -236,7 +238,7 @@ def _text(body: dict[str, Any], name: str, path: str, *, limit: int, needed: boo
     if name not in body and not needed:
         return ""
     found = body.get(name)
-    if not isinstance(found, str) or len(found) > limit or (needed and not found):
+    if not isinstance(found, str) or len(found) > limit or (needed and not found) or not is_clean(found):
         code = "invalid_value" if name in body else "missing_parameter"
-        raise LiveError(code, f"{name} must be a text of at most {limit} characters", param=f"{path}{name}")
+        raise LiveError(code, f"{name} must be a printable text of at most {limit} characters", param=f"{path}{name}")
     return found

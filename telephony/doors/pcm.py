@@ -19,6 +19,7 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 from telephony.doors.base import SocketPeer, source_of, turned_away
+from telephony.doors.texts import is_clean
 from telephony.errors import MediaError, RemoteProtocolError
 from telephony.stream_call import DIGITS
 from telephony.stream_codec import StreamCodec
@@ -67,9 +68,13 @@ def parse_message(text: str) -> dict[str, str]:
         raise RemoteProtocolError(f"fields of {kind}: {', '.join(sorted(FIELDS[kind])) or 'none'}", rule="pcm-field")
     if kind == "dtmf" and not (isinstance(body["digit"], str) and body["digit"] in DIGITS):
         raise RemoteProtocolError("digit must be one of 0-9 * # A-D", rule="pcm-digit")
-    if kind == "say" and not (isinstance(body["text"], str) and 0 < len(body["text"]) <= MAX_SAID):
-        raise RemoteProtocolError(f"text must be a text of 1 to {MAX_SAID} characters", rule="pcm-text")
+    if kind == "say" and not _may_be_said(body["text"]):
+        raise RemoteProtocolError(f"text must be a printable text of 1 to {MAX_SAID} characters", rule="pcm-text")
     return dict(body)
+
+
+def _may_be_said(text: Any) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= MAX_SAID and is_clean(text)
 
 
 class PcmDoor:

@@ -131,6 +131,22 @@ async def test_a_body_that_is_no_form_is_refused(world: World) -> None:
     headers = {HEADER: "x", "Content-Type": "multipart/form-data"}
     async with world.client.post("/twilio/voice", data=b"junk", headers=headers) as answer:
         assert answer.status in (400, 403)
+    headers["Content-Type"] = "application/x-www-form-urlencoded; charset=klingon"
+    async with world.client.post("/twilio/voice", data=b"junk", headers=headers) as answer:
+        assert answer.status == 400
+    assert world.logged[-1][1]["rule"] == "webhook-form"
+
+
+async def test_a_form_that_stalls_is_not_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.api.twilio.FORM_S", 0.1)
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"CallSid="
+        await asyncio.sleep(0.5)
+
+    headers = {HEADER: "x", "Content-Type": "application/x-www-form-urlencoded"}
+    async with world.client.post("/twilio/voice", data=stalls(), headers=headers) as answer:
+        assert (answer.status, (await answer.text()).strip()) == (408, "webhook-slow")
 
 
 async def test_a_gateway_that_drains_says_busy_or_hands_on(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -112,6 +113,38 @@ async def test_requests_are_passed_on_and_answers_come_back() -> None:
             assert answer.status == 413
         async with http.delete(f"{url}/v1/webrtc/whip/../../metrics") as answer:
             assert answer.status in (404, 405)
+
+
+async def test_an_offer_that_comes_in_pieces_is_passed_on_whole() -> None:
+    seen: list[bytes] = []
+
+    async def door(request: web.Request) -> web.Response:
+        seen.append(await request.read())
+        return web.Response(status=201)
+
+    behind = web.Application()
+    behind.router.add_route("*", "/{path:.*}", door)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"v=0", b"\r\no=-", b"\r\ns=-"):
+            yield piece
+            await asyncio.sleep(0.05)
+
+    async with served(behind) as there, front(FakeDesk(int(there.rpartition(":")[2]))) as (http, url):
+        async with http.post(f"{url}/v1/webrtc/whip", data=pieces()) as answer:
+            assert answer.status == 201
+    assert seen == [b"v=0\r\no=-\r\ns=-"]
+
+
+async def test_an_offer_that_stalls_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.api.webrtc.BODY_S", 0.1)
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"v=0"
+        await asyncio.sleep(0.5)
+
+    async with front(FakeDesk()) as (http, url), http.post(f"{url}/v1/webrtc/offer", data=stalls()) as answer:
+        assert (answer.status, (await answer.json())["rule"]) == (408, "too-slow")
 
 
 async def test_a_door_that_is_gone_is_told() -> None:

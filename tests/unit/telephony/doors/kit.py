@@ -52,10 +52,10 @@ async def until(condition: Any, seconds: float = 5.0) -> None:
 
 
 @contextlib.asynccontextmanager
-async def kit(folder: Path, door: Door) -> AsyncIterator[Kit]:
+async def kit(folder: Path, *doors: Door) -> AsyncIterator[Kit]:
     edge = StreamEdge(str(folder / "s"), max_calls=4, silence_timeout_s=30.0, now=time.monotonic())
     client = StreamClient()
-    async with asyncio.TaskGroup() as group, listening(edge, [door], "127.0.0.1", 0) as port:
+    async with asyncio.TaskGroup() as group, listening(edge, list(doors), "127.0.0.1", 0) as port:
         ticking = group.create_task(edge.run())
         async with aiohttp.ClientSession() as http:
             made = Kit(port, edge, http)
