@@ -1,0 +1,1 @@
+"""What callers and agents say: grammars, lists and free sentences, each with the expectation it belongs to."""
