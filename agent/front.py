@@ -39,7 +39,7 @@ from agent.pool.client import WorkerClient
 from agent.pool.registry import WorkerRegistry
 from agent.rest import Rest
 from agent.scribe import Scribe
-from agent.session import Services
+from agent.services import Services
 from agent.streams import Streams
 from agent.switchboard import Switchboard
 from agent.tasks import Tasks

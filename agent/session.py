@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from agent.brain.protocol import Brain, CallFacts, Say, Tool, ToolResult
-from agent.config import AgentConfig, RecordingConfig
-from agent.dialogue import SAMPLES_PER_MS, Dialogue, Fact, Interrupted, Overlapped, Responded, Spoke, Turned
-from agent.errors import AdmissionRefused, SeatLost, ToolFailed
-from agent.events.names import RESULT_OF, EndReason, LogEvent, WebhookEvent
+from agent import end_reasons
+from agent.books import Books
+from agent.brain.protocol import CallFacts, Say, Tool, ToolResult
+from agent.dialogue import Dialogue
+from agent.errors import AdmissionRefused, SeatLost
+from agent.events.names import EndReason, LogEvent, WebhookEvent
 from agent.lifecycle import LifeAction, LifeInput, step
-from agent.logging import Log
 from agent.mouth import Mouth
-from agent.pool.messages import SeatEvent, SetHold
-from agent.ports import Decision, Decisions, Measures, Pool, SeatLease, Watch, watched_by_nobody
-from agent.scribe import Scribe
-from agent.store.interface import CallRecord, CallState, Event
+from agent.pool.messages import SAMPLES_PER_MS, SeatEvent, SetHold
+from agent.ports import Decision, SeatLease
+from agent.services import Services
+from agent.store.interface import CallRecord, CallState
 from agent.tasks import Tasks
-from agent.voice.protocol import Voice, WordSpan
-from telephony.clock import Clock
+from agent.tool_calls import run_tool
+from agent.voice.protocol import WordSpan
 from telephony.errors import TelephonyError
 from telephony.events import (
-    Direction,
     DtmfReceived,
     LegAnswered,
     LegEnded,
@@ -51,7 +50,6 @@ T = TypeVar("T")
 INBOX_LIMIT = 1000
 RING_AFTER_S = 0.05
 """A decision that comes sooner needs no ringing before it."""
-FILLER_AFTER_S = 0.7
 PLAY_OUT_S = 10.0
 TRANSFER_S = 30.0
 LAST_WORDS_S = 1.0
@@ -60,29 +58,6 @@ RESEAT_S = 10.0
 """How long a call whose worker died waits for another seat."""
 MOST_SEAT_LOSSES = 2
 """A call that was on board of that many dead workers may be what kills them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """What all sessions share."""
-
-    pool: Pool
-    voice: Voice
-    brain: Brain
-    decisions: Decisions
-    new_scribe: Callable[[], Scribe]
-    new_measures: Callable[[LegInfo], Measures]
-    log: Log
-    agent: AgentConfig
-    recording: RecordingConfig
-    gateway: str
-    clock: Clock
-    wall: Callable[[], float]
-    """Aware-UTC epoch seconds, for records and events."""
-    watch: Watch = watched_by_nobody
-    """Told of everything that happens, as it happens."""
-    brain_of: Callable[[str], Brain | None] = lambda name: None
-    """The brain of a named agent; ``None``: there is no such agent, the default one answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,30 +95,6 @@ class _TransferOrder:
 _Inbox = LegEvent | SeatEvent | ToolResult | _SeatGone | _Order | Say | _TransferOrder
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Numbers of the call for its record and canonical log line."""
-
-    turns: int = 0
-    interruptions: int = 0
-    latencies_ms: list[float] = field(default_factory=list)
-    reseated: int = 0
-    transfers: int = 0
-    late_news: int = 0
-    quality: dict[str, Any] = field(default_factory=dict)
-
-    def summary(self) -> dict[str, Any]:
-        ordered = sorted(self.latencies_ms)
-        return {
-            "turns": self.turns,
-            "interruptions": self.interruptions,
-            "response_p50_ms": round(ordered[len(ordered) // 2]) if ordered else None,
-            "response_p95_ms": round(ordered[int(len(ordered) * 0.95)]) if ordered else None,
-            "reseated": self.reseated,
-            "media": self.quality,
-        }
-
-
 class Session:
     """Runs one offered leg to its end."""
 
@@ -157,8 +108,7 @@ class Session:
         self._services = services
         self._agent = (placed.decision.agent if placed is not None else "") or services.agent.name
         self._clock = services.clock
-        self._measures = services.new_measures(leg.info)
-        self._scribe = services.new_scribe()
+        self._books = Books(leg, services, tenant=self.tenant)
         self._inbox: asyncio.Queue[_Inbox] = asyncio.Queue(INBOX_LIMIT)
         self._reason = EndReason.INTERNAL_ERROR
         self._refusal: tuple[int, str, int | None] = (503, "Service Unavailable", None)
@@ -167,25 +117,19 @@ class Session:
         self._tasks = Tasks()
         self.recorded = asyncio.Event()
         """The call is in the store, or will never be."""
-        self._opened_at = self._clock.now()
-        self._answered_at: float | None = None
-        self._media_base_ms = 0
-        self._disclosed = False
+        self._transfers = 0
         self._silent: EndReason | None = None
         """The caller's media stopped during a transfer, and has not come back."""
         self._recording = ""
-        self._floor = ""
         self._dial: dict[str, Any] = {}
         """Status and reason of a call that we placed and nobody answered."""
-        self._tally = _Tally()
-        self._log = services.log.bind(call_id=self.call_id)
 
     # --- from outside ---
 
     @property
     def claim(self) -> tuple[str, int] | None:
         """``(call_id, fence)`` of the record, once there is one."""
-        return (self.call_id, self._scribe.fence) if self._scribe.call_id and not self._scribe.fenced else None
+        return self._books.claim
 
     @property
     def is_placed(self) -> bool:
@@ -196,18 +140,12 @@ class Session:
     def view(self) -> dict[str, Any]:
         """The call as it is now, for people who watch it."""
         seat = self._seat.address if self._seat is not None else None
-        latencies = self._tally.latencies_ms
         return {
             "state": self.state.value,
-            "floor": self._floor,
-            "media_ms": self._media_ms(),
             "worker": seat.worker.rpartition("/")[2].removesuffix(".audio") if seat is not None else "",
             "row": seat.row if seat is not None else None,
-            "turns": self._tally.turns,
-            "interruptions": self._tally.interruptions,
-            "response_ms": round(latencies[-1]) if latencies else None,
-            "quality": dict(self._tally.quality),
             "is_recorded": bool(self._recording),
+            **self._books.view,
         }
 
     def may_transfer(self, target: str) -> bool:
@@ -216,22 +154,22 @@ class Session:
 
     def order_say(self, text: str, *, interruptible: bool = True, by: str = "") -> None:
         """Say an operator's text after what is being said. ``by``: who ordered it, for the timeline."""
-        self.note("order", at=None, what="say", text=text, by=by)
+        self._books.note("order", at=None, what="say", text=text, by=by)
         self._put(Say(text=text, interruptible=interruptible))
 
     def order_transfer(self, target: str, *, by: str = "") -> None:
         """Blind transfer by an operator."""
-        self.note("order", at=None, what="transfer", target=target, by=by)
+        self._books.note("order", at=None, what="transfer", target=target, by=by)
         self._put(_TransferOrder(target))
 
     def order_hangup(self, reason: EndReason, *, by: str = "") -> None:
         """End the call from outside (operator, drain)."""
-        self.note("order", at=None, what="hangup", by=by or reason.value)
+        self._books.note("order", at=None, what="hangup", by=by or reason.value)
         self._put(_Order(LifeInput.HANGUP_ASKED, reason))
 
     def fenced(self) -> None:
         """Somebody else owns this call's record: stop, and write nothing more."""
-        self._scribe.fenced = True
+        self._books.scribe.fenced = True
         self._put(_Order(LifeInput.FAILED, EndReason.GATEWAY_LOST))
 
     # --- life ---
@@ -240,20 +178,20 @@ class Session:
         """Run the call to its end. Raises nothing but cancellation."""
         try:
             async with self._tasks:
-                self._start(self._scribe.run())
+                self._start(self._books.scribe.run())
                 self._start(self._read_leg())
                 await self._set_up()
                 while self.state is not CallState.ENDED:
                     await self._handle(await self._inbox.get())
         except* Exception as group_error:
             self._reason = EndReason.INTERNAL_ERROR
-            self._log.info(LogEvent.CALL_FAILED, error=repr(group_error.exceptions[0]))
+            self._books.log.info(LogEvent.CALL_FAILED, error=repr(group_error.exceptions[0]))
         finally:
             await self._finish()
 
     async def _set_up(self) -> None:
         info = self._leg.info
-        await self._scribe.create(
+        await self._books.open(
             CallRecord(
                 call_id=self.call_id,
                 tenant=self.tenant,
@@ -270,8 +208,6 @@ class Session:
             )
         )
         self.recorded.set()
-        self._watch("state", self._media_ms(), {"state": self.state.value, "from": info.from_uri, "to": info.to_uri})
-        self._log.info(LogEvent.CALL_OFFERED, from_uri=info.from_uri, to_uri=info.to_uri, transport=info.transport)
         decision = self._placed.decision if self._placed is not None else await self._decide(info)
         if decision is None:
             return
@@ -296,7 +232,7 @@ class Session:
         asked_at = self._clock.now()
         decision = await self._while_leg_lives(self._services.decisions.incoming(self.call_id, info))
         if decision is not None:
-            self._measures.decision(decision.fallback, self._clock.now() - asked_at)
+            self._books.measures.decision(decision.fallback, self._clock.now() - asked_at)
         return decision
 
     async def _ring_soon(self) -> None:
@@ -331,7 +267,7 @@ class Session:
             if self._placed is not None:
                 reason, self._dial = EndReason.DIAL_FAILED, {"status": 0, "reason": str(error)}
             self._end(LifeInput.FAILED, reason)
-            self._log.info(LogEvent.CALL_FAILED, error=str(error))
+            self._books.log.info(LogEvent.CALL_FAILED, error=str(error))
             return
         if self._placed is not None:  # ringing tones and announcements are no caller: the ears rest until the answer
             self._seat.send(SetHold(call_id=self.call_id, held=True))
@@ -362,17 +298,17 @@ class Session:
             case LegAnswered():
                 self._answered()
             case LegRinging():
-                self.note("leg", at=None, phase="ringing", status=event.status)
+                self._books.note("leg", at=None, phase="ringing", status=event.status)
             case LegHeld() | LegResumed():
                 self._move(LifeInput.HELD if isinstance(event, LegHeld) else LifeInput.RESUMED)
             case DtmfReceived():
-                self._event(WebhookEvent.CALL_DTMF, digit=event.digit)
-                self.note("dtmf", at=None, digit=event.digit)
+                self._books.event(WebhookEvent.CALL_DTMF, digit=event.digit)
+                self._books.note("dtmf", at=None, digit=event.digit)
                 if self._dialogue is not None:
                     self._dialogue.key(event.digit)
             case MediaTimeout():
-                reason = _silence_reason(event.silent_s, self.state, is_placed=self._placed is not None)
-                self._log.info(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
+                reason = end_reasons.of_silence(event.silent_s, self.state, is_placed=self._placed is not None)
+                self._books.log.info(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
                 if self.state is CallState.TRANSFERRING:  # many telephones send nothing while they are transferred
                     self._silent = reason
                 self._end(LifeInput.MEDIA_LOST, reason)
@@ -389,35 +325,26 @@ class Session:
 
     def _appended(self, event: TextAppended) -> None:
         """A client's text: said, or kept in the timeline for whoever reads it."""
-        self.note("appended", at=None, channel=event.channel, text=event.text)
+        self._books.note("appended", at=None, channel=event.channel, text=event.text)
         if event.channel == "commentary" and self._dialogue is not None and self.state is CallState.ACTIVE:
             self._dialogue.say(Say(text=event.text))
 
     def _leg_ended(self, event: LegEnded) -> None:
-        is_dialling = self._placed is not None and self._answered_at is None
+        is_dialling = self._placed is not None and not self._books.was_answered
         if is_dialling and not self._dial:
             self._dial = {"status": event.status, "reason": event.reason}
-        self._end(LifeInput.LEG_ENDED, _reason_of(event, self.state, is_dialling=is_dialling))
+        self._end(LifeInput.LEG_ENDED, end_reasons.of_leg(event, self.state, is_dialling=is_dialling))
 
     def _answered(self) -> None:
         if self.state is not CallState.RINGING:
             return
-        self._answered_at = self._clock.now()
-        self._measures.answered(self._clock.now() - self._opened_at)
+        self._books.answered()
         self._move(LifeInput.ANSWERED)
-        info = self._leg.info
-        started = {"from": info.from_uri, "to": info.to_uri, "agent": self._agent, "transport": info.transport}
-        self.note("leg", at=0, phase="answered", transport=info.transport)
-        if self._placed is not None:
-            started["direction"] = Direction.OUTBOUND.value
-            if self._seat is not None:
-                self._seat.send(SetHold(call_id=self.call_id, held=False))
-        self._scribe.update(
-            {"state": CallState.ACTIVE.value, "answered_at": self._services.wall()},
-            Event(name=WebhookEvent.CALL_STARTED, at=self._services.wall(), data=started),
+        if self._placed is not None and self._seat is not None:
+            self._seat.send(SetHold(call_id=self.call_id, held=False))
+        self._books.started(
+            agent=self._agent, row=self._seat.row if self._seat else None, is_placed=self._placed is not None
         )
-        self._watch(WebhookEvent.CALL_STARTED, self._media_ms(), started)
-        self._log.info(LogEvent.CALL_ANSWERED, row=self._seat.row if self._seat else None)
         self._start(self._time_limit())
 
     # --- lifecycle ---
@@ -425,12 +352,10 @@ class Session:
     def _move(self, happened: LifeInput) -> None:
         after, actions = step(self.state, happened)
         if after is self.state and not actions:
-            self._tally.late_news += 1
+            self._books.tally.late_news += 1
             return
         self.state = after
-        self._watch("state", self._media_ms(), {"state": after.value})
-        if after is not CallState.ENDED and happened is not LifeInput.ANSWERED:
-            self._scribe.update({"state": after.value})
+        self._books.moved(after, is_stored=after is not CallState.ENDED and happened is not LifeInput.ANSWERED)
         for action in actions:
             self._act(action)
 
@@ -457,8 +382,8 @@ class Session:
 
     def _refuse(self, reason: EndReason, status: int, text: str, retry_after_s: int | None = None) -> None:
         self._refusal = (status, text, retry_after_s)
-        self._measures.refused(reason.value)
-        self._log.info(LogEvent.CALL_REFUSED, reason=reason.value, status=status, why=text)
+        self._books.measures.refused(reason.value)
+        self._books.log.info(LogEvent.CALL_REFUSED, reason=reason.value, status=status, why=text)
         self._end(LifeInput.REFUSED, reason)
 
     async def _finish(self) -> None:
@@ -466,8 +391,7 @@ class Session:
         self.recorded.set()
         if self._dialogue is not None:
             self._dialogue.close()
-        was_answered = self._answered_at is not None
-        talked_s = self._clock.now() - self._answered_at if self._answered_at is not None else 0.0
+        was_answered, talked_s = self._books.was_answered, self._books.talked_s
         if self._seat is None and not was_answered:
             status, text, retry_after_s = self._refusal
             with contextlib.suppress(TelephonyError):
@@ -479,26 +403,14 @@ class Session:
             await self._seat.close()
         if was_answered:
             await self._last_words()
-        result = RESULT_OF[self._reason]
-        data = {"duration_s": round(talked_s, 2), **self._tally.summary()}
-        if self._dial:
-            data["dial"] = self._dial
         if self._seat is not None and self._seat.recording_ready and was_answered:
-            truncated = self._seat.recording_truncated or self._tally.reseated > 0
-            begins = {"path": self._recording, "truncated": truncated, "starts_ms": self._media_base_ms}
-            self._event(WebhookEvent.RECORDING_READY, **begins)
-            self._log.info(LogEvent.RECORDING_READY, path=self._recording, truncated=truncated)
+            truncated = self._seat.recording_truncated or self._books.tally.reseated > 0
+            begins = {"path": self._recording, "truncated": truncated, "starts_ms": self._books.base_ms}
+            self._books.event(WebhookEvent.RECORDING_READY, **begins)
+            self._books.log.info(LogEvent.RECORDING_READY, path=self._recording, truncated=truncated)
         elif self._recording and was_answered:
-            self._log.warning(LogEvent.RECORDING_FAILED, path=self._recording)
-        event = Event(
-            name=WebhookEvent.CALL_ENDED,
-            at=self._services.wall(),
-            data={"result": result.value, "reason": self._reason.value, **data},
-        )
-        await self._scribe.finish(result=result.value, reason=self._reason.value, data=data, event=event)
-        self._watch(WebhookEvent.CALL_ENDED, self._media_ms(), event.data)
-        self._measures.ended(result.value, self._reason.value, talked_s)
-        self._log.info(LogEvent.CALL_ENDED, result=result.value, reason=self._reason.value, **data)
+            self._books.log.warning(LogEvent.RECORDING_FAILED, path=self._recording)
+        await self._books.ended(self._reason, talked_s=talked_s, dial=self._dial)
 
     async def _last_words(self) -> None:
         """What the edge counted comes when it has closed the leg: after our hang-up, when nobody reads any more."""
@@ -519,15 +431,15 @@ class Session:
         lost = self._seat
         if lost is None or self.state is CallState.ENDED:
             return
-        self._tally.reseated += 1
+        self._books.tally.reseated += 1
         if self._dialogue is not None:
             self._dialogue.seat_lost()
-        if self._tally.reseated > MOST_SEAT_LOSSES:
+        if self._books.tally.reseated > MOST_SEAT_LOSSES:
             self._end(LifeInput.FAILED, EndReason.WORKER_LOST)
             return
-        self._media_base_ms = self._media_ms()
+        self._books.reseated()
         if self._recording:  # what the dead worker's recorder has written stays beside it
-            self._recording = f"{self._recording_base}-{self._tally.reseated + 1}.wav"
+            self._recording = f"{self._recording_base}-{self._books.tally.reseated + 1}.wav"
         try:
             async with asyncio.timeout(RESEAT_S):
                 seat = await self._services.pool.reseat(lost, self._services.agent.floor, self._recording)
@@ -536,8 +448,8 @@ class Session:
             return
         self._take_seat(seat)
         await self._leg.reroute(seat.address)
-        self._log.info(LogEvent.CALL_RESEATED, row=seat.row)
-        self.note("seat", at=None, moved=True)
+        self._books.log.info(LogEvent.CALL_RESEATED, row=seat.row)
+        self._books.note("seat", at=None, moved=True)
         if self._dialogue is not None:
             self._dialogue.seat_back(seat)
 
@@ -561,16 +473,16 @@ class Session:
         mouth = Mouth(
             self._services.voice,
             call_id=self.call_id,
-            on_failure=lambda error: self._log.info(LogEvent.VOICE_FAILED, error=error),
+            on_failure=lambda error: self._books.log.info(LogEvent.VOICE_FAILED, error=error),
             on_words=self._show_words,
         )
         self._start(mouth.run())
         brain = self._services.brain_of(decision.agent) if decision.agent else None
         if brain is not None and self._agent != decision.agent:
             self._agent = decision.agent
-            self._scribe.update({"agent": self._agent})
+            self._books.scribe.update({"agent": self._agent})
         conversation = (brain or self._services.brain).open(facts)
-        dialogue = Dialogue(conversation, mouth, self, call_id=self.call_id, spawn=self._start)
+        dialogue = Dialogue(conversation, mouth, self, self._books, call_id=self.call_id, spawn=self._start)
         assert self._seat is not None
         dialogue.attach(self._seat)
         return dialogue
@@ -578,26 +490,26 @@ class Session:
     def _show_words(self, number: int, words: Sequence[WordSpan]) -> None:
         """Words that are rendered, with their times in ms from the utterance's start: not for the record."""
         spans = [[word.text, word.start // SAMPLES_PER_MS, word.end // SAMPLES_PER_MS] for word in words]
-        self._leg.notify(self._media_ms(), "speech", {"number": number, "words": spans})
+        self._books.show("speech", {"number": number, "words": spans})
 
     def ask_tool(self, tool: Tool) -> None:
         self._start(self._run_tool(tool))
 
     def transfer(self, target: str) -> None:
         if not self.may_transfer(target):
-            self._log.info(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
+            self._books.log.info(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
             if self._dialogue is not None:
                 self._dialogue.transfer_failed(403, "target not allowed")
             return
         self._move(LifeInput.TRANSFER_ASKED)
         if self.state is CallState.TRANSFERRING:
-            self._tally.transfers += 1
-            self._start(self._send_transfer(target, self._tally.transfers))
+            self._transfers += 1
+            self._start(self._send_transfer(target, self._transfers))
         elif self.state is CallState.HELD and self._dialogue is not None:
             self._dialogue.transfer_failed(491, "the call is on hold")
 
     def hang_up(self, reason: str) -> None:
-        self.note("hangup", at=None, why=reason)
+        self._books.note("hangup", at=None, why=reason)
         self._put(_Order(LifeInput.HANGUP_ASKED, EndReason.AGENT_HANGUP))
 
     def fell_quiet(self) -> None:
@@ -606,46 +518,6 @@ class Session:
 
     def send_dtmf(self, digits: str) -> None:
         self._start(self._send_dtmf(digits))
-
-    def note(self, kind: str, *, at: int | None, **data: Any) -> None:
-        at_ms = self._media_ms() if at is None else self._media_base_ms + at // 8
-        if kind == "floor":
-            self._floor = str(data.get("after", ""))
-        self._scribe.note(at_ms, kind, **data)
-        self._leg.notify(at_ms, kind, data)
-        self._watch(kind, at_ms, data)
-
-    def _event(self, name: WebhookEvent, **data: Any) -> None:
-        """One event for webhooks and for whoever watches."""
-        self._scribe.event(name, **data)
-        self._watch(name, self._media_ms(), data)
-
-    def _watch(self, kind: str, at_ms: int, data: dict[str, Any]) -> None:
-        self._services.watch(self.call_id, self.tenant, str(kind), at_ms, data)
-
-    def tell(self, fact: Fact) -> None:
-        match fact:
-            case Turned():
-                self._tally.turns += 1
-                self._measures.turn(fact.reason)
-                self._event(
-                    WebhookEvent.CALL_TURN, turn=fact.turn, text=fact.text, confidence=round(fact.confidence, 3)
-                )
-                self._log.info(LogEvent.TURN_COMMITTED, turn=fact.turn, why=fact.reason, early=fact.early)
-            case Interrupted():
-                self._tally.interruptions += 1
-                self._event(WebhookEvent.CALL_INTERRUPTED, heard=fact.heard, unheard=fact.unheard)
-                self._log.info(LogEvent.FLOOR_YIELDED)
-            case Spoke():
-                if fact.complete and not fact.interruptible and not self._disclosed:
-                    self._disclosed = True
-                    self._event(WebhookEvent.DISCLOSURE_COMPLETED, heard=fact.heard)
-            case Overlapped():
-                self._measures.overlap(fact.verdict, None if fact.stop_ms is None else fact.stop_ms / 1000)
-            case Responded():
-                self._tally.latencies_ms.append(fact.latency_ms)
-                self.note("response", at=None, latency_ms=round(fact.latency_ms))
-                self._measures.responded(fact.latency_ms / 1000)
 
     # --- tasks ---
 
@@ -661,33 +533,23 @@ class Session:
             await self._inbox.put(_SeatGone())
 
     async def _run_tool(self, tool: Tool) -> None:
-        started = self._clock.now()
-        asked = asyncio.ensure_future(
-            self._services.decisions.tool(self.call_id, tool.name, tool.arguments, tool.request_id)
+        services = self._services
+        await self._inbox.put(
+            await run_tool(
+                tool, services.decisions, self._books, clock=services.clock, fill=lambda: self._fill(tool.filler)
+            )
         )
-        try:
-            done, _ = await asyncio.wait({asked}, timeout=FILLER_AFTER_S)
-            if not done and tool.filler and self._dialogue is not None and self._dialogue.quiet:
-                self._dialogue.say(Say(text=tool.filler, filler=True))
-            value = await asked
-            result = ToolResult(request_id=tool.request_id, ok=True, value=value)
-        except ToolFailed as error:
-            self._log.info(LogEvent.TOOL_FAILED, tool=tool.name, why=str(error))
-            result = ToolResult(request_id=tool.request_id, ok=False, value=str(error))
-        finally:
-            asked.cancel()
-        took_s = self._clock.now() - started
-        self._measures.tool(result.ok, took_s)
-        self._log.info(LogEvent.TOOL_CALLED, tool=tool.name, ok=result.ok, took_ms=round(took_s * 1000))
-        why = {} if result.ok else {"why": result.value}
-        self.note("tool", at=None, name=tool.name, ok=result.ok, took_ms=round(took_s * 1000), **why)
-        await self._inbox.put(result)
+
+    def _fill(self, text: str) -> None:
+        """Say that a tool takes its time, where the caller hears nothing else."""
+        if text and self._dialogue is not None and self._dialogue.quiet:
+            self._dialogue.say(Say(text=text, filler=True))
 
     async def _send_dtmf(self, digits: str) -> None:
         try:
             await self._leg.send_dtmf(digits)
         except TelephonyError as error:  # keys that did not go out are no reason to end a call
-            self.note("dtmf_failed", at=None, why=str(error))
+            self._books.note("dtmf_failed", at=None, why=str(error))
 
     async def _send_transfer(self, target: str, number: int) -> None:
         try:
@@ -696,15 +558,15 @@ class Session:
             self._transfer_failed(500, str(error))
             return
         await asyncio.sleep(TRANSFER_S)
-        if self._tally.transfers == number:  # not a later one
+        if self._transfers == number:  # not a later one
             self._transfer_failed(408, "no outcome")
 
     def _transfer_news(self, event: TransferNotified) -> None:
-        self._log.info(LogEvent.LEG_TRANSFER, outcome=event.outcome.value, status=event.status)
-        self.note("transfer", at=None, outcome=event.outcome.value, status=event.status)
+        self._books.log.info(LogEvent.LEG_TRANSFER, outcome=event.outcome.value, status=event.status)
+        self._books.note("transfer", at=None, outcome=event.outcome.value, status=event.status)
         match event.outcome:
             case TransferOutcome.SUCCEEDED:
-                self._event(WebhookEvent.CALL_TRANSFERRED, status=event.status)
+                self._books.event(WebhookEvent.CALL_TRANSFERRED, status=event.status)
                 self._end(LifeInput.TRANSFER_DONE, EndReason.TRANSFERRED)
             case TransferOutcome.FAILED:
                 self._transfer_failed(event.status, event.reason)
@@ -748,23 +610,8 @@ class Session:
             self._end(LifeInput.FAILED, EndReason.INTERNAL_ERROR)
 
     def _quality(self, event: MediaQuality) -> None:
-        if event.received > self._tally.quality.get("received", 0):
+        if self._books.quality(event):
             self._silent = None
-        self._tally.quality = {
-            "sent": event.sent,
-            "received": event.received,
-            "lost": event.lost,
-            "late": event.late,
-            "jitter_ms": round(event.jitter_ms, 1),
-            "delay_ms": round(event.delay_ms, 1),
-        }
-        self._measures.quality(event)
-        self._watch("quality", self._media_ms(), self._tally.quality)
-
-    def _media_ms(self) -> int:
-        if self._answered_at is None:
-            return 0
-        return int((self._clock.now() - self._answered_at) * 1000)
 
 
 async def _awaited(asking: Awaitable[Decision]) -> Decision:
@@ -772,40 +619,3 @@ async def _awaited(asking: Awaitable[Decision]) -> Decision:
 
 
 _REFUSALS: dict[str, tuple[int, str]] = {"reject": (603, "Decline"), "busy": (486, "Busy Here")}
-
-
-def _silence_reason(silent_s: float, state: CallState, *, is_placed: bool) -> EndReason:
-    """Who never acknowledged our answer never got it: that is the news, not that no media came."""
-    if state is CallState.RINGING and not is_placed:
-        return EndReason.NO_ACK
-    return EndReason.NO_MEDIA if silent_s > 20 else EndReason.MEDIA_TIMEOUT
-
-
-def _reason_of(event: LegEnded, state: CallState, *, is_dialling: bool = False) -> EndReason:
-    if is_dialling:
-        return _LEG_REASONS.get(event.reason, EndReason.DIAL_FAILED)
-    if state in (CallState.OFFERED, CallState.RINGING) and event.reason == "cancel":
-        return EndReason.CANCELLED
-    if state is CallState.TRANSFERRING and event.by == "caller":
-        return EndReason.TRANSFERRED
-    return _LEG_REASONS.get(event.reason, EndReason.CALLER_HANGUP if event.by == "caller" else EndReason.INTERNAL_ERROR)
-
-
-_LEG_REASONS: dict[str, EndReason] = {
-    "bye": EndReason.CALLER_HANGUP,
-    "cancel": EndReason.CANCELLED,
-    "no_ack": EndReason.NO_ACK,
-    "media_timeout": EndReason.MEDIA_TIMEOUT,
-    "edge_lost": EndReason.EDGE_LOST,
-    "transferred": EndReason.TRANSFERRED,
-    "refresh_expired": EndReason.MEDIA_TIMEOUT,
-    "timeout": EndReason.DIAL_FAILED,
-    "dial_timeout": EndReason.DIAL_FAILED,
-    "failed": EndReason.DIAL_FAILED,
-    "refused": EndReason.DIAL_FAILED,
-    "gone": EndReason.CALLER_HANGUP,
-    "no_answer_sdp": EndReason.NOT_ACCEPTABLE,
-    "media_error": EndReason.NOT_ACCEPTABLE,
-    "protocol": EndReason.NOT_ACCEPTABLE,
-    "shutdown": EndReason.DRAINED,
-}

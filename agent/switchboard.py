@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.events.names import EndReason, LogEvent
-from agent.session import Placed, Services, Session
+from agent.services import Services
+from agent.session import Placed, Session
 from telephony.plane import Leg
 
 

@@ -10,12 +10,14 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from telephony.errors import RemoteProtocolError
 
 _HEAD = struct.Struct("<II")
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+SAMPLES_PER_MS: Final = 8
+"""Of every time ``at``, and of the voice's audio."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

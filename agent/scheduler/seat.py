@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agent.expectation import NOTHING_KNOWN, Expect
 from agent.model.protocol import HeardWords
 from agent.pool.messages import (
+    SAMPLES_PER_MS,
     BeginUtterance,
     CallerSilent,
     FloorMoved,
@@ -31,7 +32,7 @@ from agent.pool.messages import (
     UtteranceStarted,
 )
 from agent.scheduler.floor.complete import Completeness, completeness
-from agent.scheduler.floor.machine import SAMPLES_PER_MS, AgentSide, FloorMachine
+from agent.scheduler.floor.machine import AgentSide, FloorMachine
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.floor.table import FloorAction, FloorInput, FloorState
 from agent.scheduler.speech import FADE_SAMPLES, Ended, Gain, SpeechBuffer

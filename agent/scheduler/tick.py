@@ -16,6 +16,7 @@ from agent.errors import ConfigError, ModelError
 from agent.expectation import Expect
 from agent.model.protocol import DuplexModel, Persona, StepInput, StepOutput
 from agent.pool.messages import (
+    SAMPLES_PER_MS,
     AgentText,
     BeginUtterance,
     CloseSeat,
@@ -31,7 +32,6 @@ from agent.pool.messages import (
     UtteranceAudio,
 )
 from agent.scheduler.admission import Admission, Degradation
-from agent.scheduler.floor.machine import SAMPLES_PER_MS
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import Seat

@@ -148,7 +148,7 @@ def test_there_is_no_import_cycle() -> None:
 
 TASK_OWNERS = {
     "agent.tasks": "a task group that is cancelled at the end of its block",
-    "agent.session": "one tool call, awaited and cancelled in the same function",
+    "agent.tool_calls": "one tool call, awaited and cancelled in the same function",
     "agent.supervisor": "its task group; two waits that are cancelled in the same function",
     "agent.events.webhooks": "task groups inside its run",
     "agent.store.spool": "one task from open to close, which awaits it",

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from agent.pool.messages import SAMPLES_PER_MS
 from agent.scheduler.floor.complete import Completeness
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.floor.table import TABLE, FloorAction, FloorInput, FloorState
 
-SAMPLES_PER_MS: Final = 8
 INCOMPLETE_WAIT: Final = 1200 * SAMPLES_PER_MS
 """Silence after which a number that lacks digits may end by score: people look the rest up, recognisers drop one."""
 CLEAR_DEADLINE: Final = 200 * SAMPLES_PER_MS

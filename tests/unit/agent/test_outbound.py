@@ -84,7 +84,9 @@ async def test_answered_call_speaks_first_and_ends_as_any_other() -> None:
     assert (record.direction, record.tenant, record.to_uri) == ("outbound", "acme", "sip:bob@127.0.0.1")
     assert record.data == {"variables": {"a": 1}}
     assert rig.decisions.tools == []
-    assert [entry.data for entry in rig.store.timeline if entry.kind == "leg"] == [{"phase": "ringing", "status": 180}]
+    assert [entry.data for entry in rig.store.timeline if entry.kind == "leg"][:1] == [
+        {"phase": "ringing", "status": 180}
+    ]
     assert [data["state"] for kind, data in rig.watched if kind == "state"] == ["offered", "ringing", "active", "ended"]
     assert rig.watched[-1][0] == "call.ended"
 

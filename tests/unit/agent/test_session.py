@@ -30,7 +30,8 @@ from agent.pool.messages import (
 )
 from agent.ports import Decision
 from agent.scribe import Scribe
-from agent.session import Services, Session
+from agent.services import Services
+from agent.session import Session
 from telephony.clock import MonotonicClock
 from telephony.errors import MediaError
 from telephony.events import (

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from agent.scribe import Scribe
-from agent.session import Services
+from agent.services import Services
 from agent.switchboard import Switchboard
 from telephony.events import LegAnswered, LegEnded
 from tests.unit.agent import call_fakes as fakes

@@ -37,7 +37,7 @@ from agent.events.http import Answer
 from agent.events.ssrf import Guard
 from agent.events.webhooks import WebhookDeliverer
 from agent.scribe import Scribe
-from agent.session import Services
+from agent.services import Services
 from agent.store.interface import CallRecord, CallState, Event, TimelineEntry
 from agent.store.sqlite import SqliteStore
 from agent.switchboard import Switchboard
