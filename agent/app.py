@@ -19,9 +19,11 @@ from typing import Any
 
 from agent import VERSION
 from agent.config import Config, WebhookEndpoint
+from agent.config_load import process_environment
 from agent.config_wire import to_wire
 from agent.events.names import LogEvent
 from agent.logging import Log
+from agent.pipecat.agent_file import parts_of
 from agent.streams import PROCESS, edge_options, keyed
 from agent.supervisor import Role, Supervisor
 from agent.webrtc import PROCESS as WEBRTC
@@ -78,6 +80,11 @@ def _worker(config: Config, run_folder: str, name: str) -> Role:
             "processes": config.ears.recogniser_processes,
             "sherpa_model": config.ears.sherpa_model,
         }
+    if (
+        config.ears.recogniser == "pipecat"
+        and (named := parts_of(config, process_environment()).recogniser) is not None
+    ):
+        model_options["service"] = named.to_json()
     return Role(
         name=name,
         role="worker",

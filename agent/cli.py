@@ -106,10 +106,9 @@ def _add_serve(commands: Any) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     from agent import logging
     from agent.app import serve
-    from agent.parts import open_brain
+    from agent.parts import open_brain, with_agent_file
 
-    loaded = _load(arguments)
-    config = loaded.config
+    config = with_agent_file(_load(arguments).config)
     open_brain(config)  # a dialogue that cannot be used stops the start here, with its line
     writer = logging.configure(config.log.format, config.log.level, config.log.mask_numbers)
     try:

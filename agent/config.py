@@ -162,7 +162,7 @@ class EngineConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarsConfig:
     recogniser: str = "pocketsphinx"
-    """``pocketsphinx`` (synthetic callers; hardly any human on a phone), ``sherpa`` or ``none`` (keys only)."""
+    """``pocketsphinx`` (hardly any human on a phone), ``sherpa``, ``pipecat`` (in the agent's file), ``none`` (keys)."""
     recogniser_processes: int = 1
     sherpa_model: str = ""
     """Folder of a streaming sherpa-onnx model that you supply."""

@@ -252,7 +252,7 @@ VALUES: dict[str, Rule] = (
         "engine.spare": between(0, 1024),
         "engine.rows": between(1, 65536),
         "engine.step_budget": above(0, 1),
-        "ears.recogniser": one_of("pocketsphinx", "sherpa", "none"),
+        "ears.recogniser": one_of("pocketsphinx", "sherpa", "pipecat", "none"),
         "ears.recogniser_processes": between(1, 256),
         "voice.engine": one_of("auto", "flite", "pico", "marker"),
         "voice.processes": between(1, 256),

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from agent.brain.protocol import Say
 from agent.errors import VoiceFailed
 from agent.pool.messages import BeginUtterance, DropUtterance, SeatMessage, UtteranceAudio, UtteranceEnded
-from agent.voice.protocol import SpeechChunk, Voice, WordSpan
+from agent.voice.protocol import CallVoice, PerCallVoice, SpeechChunk, Voice, WordSpan
 
 
 class Seat(Protocol):
@@ -58,7 +58,8 @@ class Mouth:
         on_words: Callable[[int, Sequence[WordSpan]], None] = lambda number, words: None,
     ) -> None:
         """``on_words``: told of the words of an utterance (its number) as soon as their times are known."""
-        self._voice = voice
+        self._own: CallVoice | None = voice.of_call(call_id) if isinstance(voice, PerCallVoice) else None
+        self._voice: Voice | CallVoice = self._own or voice
         self._call_id = call_id
         self._on_failure = on_failure
         self._on_words = on_words
@@ -181,16 +182,23 @@ class Mouth:
 
     async def run(self) -> None:
         """Feed the seat until cancelled. A task of the session's group."""
-        while True:
-            while not self._waiting or self._seat is None:
-                self._wake.clear()
-                await self._wake.wait()
-            utterance = self._waiting.popleft()
-            self._current, self._current_dropped = utterance, False
-            try:
-                await self._render(utterance, self._seat)
-            finally:
-                self._current = None
+        try:
+            while True:
+                while not self._waiting or self._seat is None:
+                    self._wake.clear()
+                    await self._wake.wait()
+                await self._say_next(self._seat)
+        finally:
+            if self._own is not None:
+                self._own.close()
+
+    async def _say_next(self, seat: Seat) -> None:
+        utterance = self._waiting.popleft()
+        self._current, self._current_dropped = utterance, False
+        try:
+            await self._render(utterance, seat)
+        finally:
+            self._current = None
 
     async def _render(self, utterance: Utterance, seat: Seat) -> None:
         self._placed[utterance.number] = utterance
@@ -205,14 +213,16 @@ class Mouth:
         )
         speech = cast("AsyncGenerator[SpeechChunk, None]", self._voice.speak(utterance.say.text))
         last = False
+        shown: set[int] = set()
         try:
             async for piece in speech:
                 if self._current_dropped or self._seat is not seat:
                     return
                 last = piece.last
                 seat.send(_audio(self._call_id, utterance.number, piece))
-                if piece.words:
-                    self._on_words(utterance.number, piece.words)
+                if new := [word for word in piece.words if word.clause not in shown]:
+                    self._on_words(utterance.number, new)
+                    shown.update(word.clause for word in new)
         except VoiceFailed as error:
             utterance.failed = True
             self._on_failure(str(error))

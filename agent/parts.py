@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agent import logging
@@ -15,11 +16,19 @@ from agent.brain.flow.load import load_dialogue
 from agent.brain.protocol import Brain
 from agent.brain.tool_specs import ToolSpec, parse_tools
 from agent.config import Config
+from agent.config_load import process_environment
 from agent.errors import ConfigError
+from agent.events.names import LogEvent
 from agent.mcp.tools import McpDecisions, McpTools
+from agent.pipecat import agent_file
+from agent.pipecat.brain import BrainProcess
+from agent.pipecat.spawn import check
+from agent.pipecat.spec import Parts
+from agent.pipecat.voice import PipecatVoice
 from agent.ports import Decisions
 from agent.remote.chat import ChatBrain
 from agent.remote.relay import RelayBrain
+from agent.remote.stream import Endpoints
 from agent.voice.client import ProcessVoice
 from agent.voice.protocol import Voice
 from telephony.clock import MonotonicClock
@@ -27,6 +36,28 @@ from telephony.clock import MonotonicClock
 DISCLOSURE = "Hello, this is an automated assistant."
 """Of a brain that has none of its own: who talks to a machine is told so."""
 PROMPT = "You are the friendly assistant of a telephone line. You were given no task yet: say so, and ask for patience."
+
+
+def with_agent_file(config: Config) -> Config:
+    """``config`` with what the agent's YAML names in place of our own parts; each is made once, to see if it can be.
+
+    Raises ``DialogueError`` or ``ConfigError`` with the field.
+    """
+    parts = parts_of(config)
+    if config.ears.recogniser == "pipecat" and parts.recogniser is None:
+        raise ConfigError("agent.dialogue", "names no recogniser, which ears.recogniser = pipecat wants")
+    if parts.named():
+        wrong = check(parts.named())
+        if wrong:
+            (field, reason), *more = wrong
+            rest = [f"{parts.file}: {other}: {why}" for other, why in more]
+            raise ConfigError(f"{parts.file}: {field}", "\n".join([reason, *rest]))
+    return agent_file.with_parts(config, parts)
+
+
+def parts_of(config: Config) -> Parts:
+    """What the agent's YAML names. Raises ``DialogueError``."""
+    return agent_file.parts_of(config, process_environment())
 
 
 def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] = tuple) -> Brain:
@@ -39,6 +70,8 @@ def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] =
         return ChatterBrain()
     if config.agent.brain == "chat":
         return _open_chat(config, more_tools)
+    if config.agent.brain == "pipecat":
+        return _open_pipecat(config, more_tools)
     if config.agent.brain == "relay":
         disclosure = config.agent.disclosure or DISCLOSURE
         log = logging.get_log(process="front")
@@ -49,19 +82,37 @@ def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] =
     return FlowBrain(load_dialogue(path), today=dt.date.today, disclosure=config.agent.disclosure)
 
 
-def _open_chat(config: Config, more_tools: Callable[[], Sequence[ToolSpec]]) -> ChatBrain:
+def _open_pipecat(config: Config, more_tools: Callable[[], Sequence[ToolSpec]]) -> ChatBrain:
+    """A Pipecat service answers, in everything else as ``chat``."""
+    parts, chat = parts_of(config), config.agent.chat
+    assert parts.brain is not None
+    log = logging.get_log(process="front")
+    endpoints = BrainProcess(parts.brain, answer_s=chat.answer_budget_s, most_words=chat.most_words, log=log)
+    greeting = chat.greeting if parts.greeting is None else parts.greeting
+    named = replace(config, agent=replace(config.agent, chat=replace(chat, greeting=greeting)))
+    return _open_chat(named, more_tools, prompt=parts.prompt, endpoints=endpoints)
+
+
+def _open_chat(
+    config: Config,
+    more_tools: Callable[[], Sequence[ToolSpec]],
+    *,
+    prompt: str = "",
+    endpoints: Endpoints | None = None,
+) -> ChatBrain:
     chat = config.agent.chat
     own = webhook_tools(config)
     names = {tool.name for tool in own}
     return ChatBrain(
         chat,
-        prompt=_text_of(chat.prompt, "agent.chat.prompt") if chat.prompt else PROMPT,
+        prompt=prompt or (_text_of(chat.prompt, "agent.chat.prompt") if chat.prompt else PROMPT),
         disclosure=config.agent.disclosure or DISCLOSURE,
         phrases=config.agent.phrases,
         extra=json.loads(chat.extra) if chat.extra else {},
         tools=lambda: [*own, *(tool for tool in more_tools() if tool.name not in names)],
         clock=MonotonicClock(),
         log=logging.get_log(process="front"),
+        endpoints=endpoints,
     )
 
 
@@ -89,10 +140,21 @@ def _text_of(path: str, key: str) -> str:
 def open_voice(config: Config, on_death: Callable[[int], None]) -> Voice:
     """The voice is not started yet; ``on_death(pid)`` is told of each of its processes that ended by itself."""
     voice = config.voice
-    return ProcessVoice(
+    own = ProcessVoice(
         voice.engine,
         voice.name,
         processes=voice.processes,
         cache_phrases=voice.cache_phrases,
         on_death=on_death,
+    )
+    named = parts_of(config).voice
+    if named is None:
+        return own
+    log = logging.get_log(process="front")
+    return PipecatVoice(
+        named,
+        own,
+        cache_phrases=voice.cache_phrases,
+        on_death=on_death,
+        on_failure=lambda call_id, why: log.warning(LogEvent.VOICE_FAILED, call_id=call_id, error=why),
     )

@@ -103,6 +103,7 @@ class LogEvent(StrEnum):
     TOOL_FAILED = "tool.failed"
     DECISION_FAILED = "decision.failed"
     BRAIN_FAILED = "brain.failed"
+    PART_FAILED = "part.failed"
     MCP_LISTED = "mcp.listed"
     MCP_FAILED = "mcp.failed"
     SIP_REFUSED = "sip.refused"

@@ -24,7 +24,13 @@ def model_names() -> tuple[str, ...]:
 
 
 def build_model(
-    name: str, rows: int, *, recogniser: str = "pocketsphinx", processes: int = 1, sherpa_model: str = ""
+    name: str,
+    rows: int,
+    *,
+    recogniser: str = "pocketsphinx",
+    processes: int = 1,
+    sherpa_model: str = "",
+    service: str = "",
 ) -> DuplexModel:
     """A model for ``rows`` rows: ``parts`` (default ears), ``vad`` (the same without a recogniser), or a fake.
 
@@ -38,6 +44,7 @@ def build_model(
             recogniser=recogniser if name == "parts" else "none",
             processes=processes,
             sherpa_model=sherpa_model,
+            service=service,
         )
     if name not in _FAKES:
         raise ConfigError("engine.model", f"{name!r} is unknown; known: {', '.join(model_names())}")

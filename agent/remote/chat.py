@@ -14,7 +14,7 @@ from agent.config import ChatConfig
 from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.remote.chat_conversation import ChatConversation
-from agent.remote.stream import AnswerStream, ChatEndpoint
+from agent.remote.stream import AnswerStream, ChatEndpoint, Endpoints
 from agent.tasks import Tasks
 from telephony.clock import Clock
 
@@ -49,8 +49,11 @@ class ChatBrain:
         tools: Callable[[], Sequence[ToolSpec]],
         clock: Clock,
         log: Log,
+        endpoints: Endpoints | None = None,
     ) -> None:
         """``prompt`` may hold ``{from}``, ``{to}`` and the variables of ``call.incoming`` in braces.
+
+        ``endpoints``: who answers, where it is not the endpoint of ``config``.
 
         ``phrases``: what callers may say, for ears that need a grammar.
         """
@@ -63,7 +66,7 @@ class ChatBrain:
         self._log = log
         self._targets = tuple(Target(name=n, uri=u) for n, _, u in (t.partition("=") for t in config.transfers))
         self._tasks = Tasks()
-        self._endpoint = ChatEndpoint(
+        self._endpoints: Endpoints = endpoints or ChatEndpoint(
             config.url,
             model=config.model,
             api_key=config.api_key,
@@ -77,7 +80,7 @@ class ChatBrain:
         return "chat"
 
     async def __aenter__(self) -> ChatBrain:
-        await self._endpoint.__aenter__()
+        await self._endpoints.__aenter__()
         await self._tasks.__aenter__()
         return self
 
@@ -87,11 +90,12 @@ class ChatBrain:
         try:
             await self._tasks.__aexit__(kind, error, traceback)
         finally:
-            await self._endpoint.__aexit__()
+            await self._endpoints.__aexit__()
 
     def open(self, call: CallFacts) -> Conversation:
         tools = [*self._tools(), *self._own_tools()]
         log = self._log.bind(call_id=call.call_id)
+        endpoint = self._endpoints.of_call(call.call_id)
         history = ChatHistory(self._system(call), most_characters=self._config.history_characters)
         return ChatConversation(
             self._config,
@@ -101,9 +105,10 @@ class ChatBrain:
             phrases=self._phrases,
             tools={tool.name: tool for tool in tools},
             targets={target.name: target.uri for target in self._targets},
-            ask=lambda messages: self._ask(messages, tools),
+            ask=lambda messages: self._ask(endpoint, messages, tools),
             clock=self._clock,
             on_failure=lambda failure, detail: log.warning(LogEvent.BRAIN_FAILED, why=failure, detail=detail),
+            on_close=lambda: self._endpoints.forget(call.call_id),
         )
 
     def fixed_phrases(self) -> Sequence[str]:
@@ -111,8 +116,8 @@ class ChatBrain:
         texts = (self._disclosure, config.greeting, config.filler, config.not_understood, config.fallback)
         return [text for text in (*texts, config.still_there, config.give_up) if text]
 
-    def _ask(self, messages: list[dict[str, Any]], tools: Sequence[ToolSpec]) -> AnswerStream:
-        stream = AnswerStream(self._endpoint, messages, [tool.to_chat() for tool in tools])
+    def _ask(self, endpoint: ChatEndpoint, messages: list[dict[str, Any]], tools: Sequence[ToolSpec]) -> AnswerStream:
+        stream = AnswerStream(endpoint, messages, [tool.to_chat() for tool in tools])
         stream.start(self._tasks)
         return stream
 

@@ -54,6 +54,7 @@ class ChatConversation:
         ask: Ask,
         clock: Clock,
         on_failure: Callable[[str, str], None],
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._history = history
@@ -65,6 +66,7 @@ class ChatConversation:
         self._ask = ask
         self._clock = clock
         self._on_failure = on_failure
+        self._on_close = on_close
         self._now: _Progress | None = None
         """The answer that is being given, or was when the caller cut it."""
         self._early: tuple[Turn, AnswerStream] | None = None
@@ -195,6 +197,7 @@ class ChatConversation:
     def close(self) -> None:
         self.forget_prepared()
         self._happened()
+        self._on_close()
 
     # --- answers ---
 

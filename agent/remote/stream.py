@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 
@@ -176,6 +176,22 @@ async def _refusal(response: aiohttp.ClientResponse) -> RequestFailed:
     )
 
 
+class Endpoints(Protocol):
+    """Where calls ask. An async context manager: they are answered inside the block."""
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def of_call(self, call_id: str) -> ChatEndpoint:
+        """A call begins: where it asks."""
+        ...
+
+    def forget(self, call_id: str) -> None:
+        """The call is over."""
+        ...
+
+
 class ChatEndpoint:
     """``POST {url}/chat/completions``: kept connections, no redirects, no proxies, no cookies. One for all calls."""
 
@@ -209,6 +225,12 @@ class ChatEndpoint:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+    def of_call(self, call_id: str) -> ChatEndpoint:
+        return self
+
+    def forget(self, call_id: str) -> None:
+        """Nothing was kept for it."""
 
     def post(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]

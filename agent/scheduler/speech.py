@@ -130,7 +130,7 @@ class SpeechBuffer:
         return []
 
     def append(self, number: int, pcm: NDArray[np.int16], words: list[WordSpan], *, last: bool) -> list[Ended]:
-        """Audio and words of an utterance; ignored where it is over already."""
+        """Audio and words of an utterance; ignored where it is over already. Words replace those of their clause."""
         utterance = self._by_number.get(number)
         if utterance is None or utterance.last:
             return []
@@ -140,7 +140,9 @@ class SpeechBuffer:
         if len(pcm):
             utterance.pieces.append(pcm)
             utterance.total += len(pcm)
-        utterance.words.extend(words)
+        if words:
+            again = {word.clause for word in words}  # a voice that has learnt better tells a clause's words once more
+            utterance.words = [word for word in utterance.words if word.clause not in again] + words
         utterance.last = last
         utterance.starved = 0
         return self._retire() + self._drain_played()

@@ -24,7 +24,7 @@ from agent.voice.engine import ClauseJob, Times
 from agent.voice.protocol import SpeechChunk, VoiceInfo, WordSpan
 from agent.voice.shape import RATE_HZ, Pcm
 from agent.voice.wire import Frame, Kind, unpack_audio, unpack_times
-from agent.voice.worker import Request, VoiceWorker
+from agent.voice.worker import Request, VoiceWorker, spawner
 
 START_TIMEOUT_S: Final = 15.0
 SILENCE_TIMEOUT_S: Final = 5.0
@@ -171,7 +171,7 @@ class ProcessVoice:
 
     def _spawn(self) -> VoiceWorker:
         try:
-            return VoiceWorker(self._engine, self._name, on_death=self._replace)
+            return VoiceWorker(spawner(self._engine, self._name), on_death=self._replace)
         except OSError as refused:
             raise VoiceFailed(f"no voice process can be started: {refused}") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,9 @@ class SpeechChunk:
     pcm: NDArray[np.int16]
     """8 kHz mono."""
     words: tuple[WordSpan, ...]
-    """All words of a clause come with its first chunk; ``start`` and ``end`` count from the utterance's start."""
+    """All words of a clause come with its first chunk; ``start`` and ``end`` count from the utterance's start.
+
+    A voice that learns the times later sends the words of the clause again: they replace the earlier ones."""
     last: bool
     """Nothing follows in this utterance."""
 
@@ -64,3 +66,22 @@ class Voice(Protocol):
         ...
 
     async def stop(self) -> None: ...
+
+
+class CallVoice(Protocol):
+    """A voice as one call has it."""
+
+    def speak(self, text: str) -> AsyncIterator[SpeechChunk]: ...
+
+    def close(self) -> None:
+        """The call is over."""
+        ...
+
+
+@runtime_checkable
+class PerCallVoice(Protocol):
+    """A voice that keeps something for each call. Optional: what is no such voice is shared by all calls."""
+
+    def of_call(self, call_id: str) -> CallVoice:
+        """Begin to get ready for a call, which then speaks by what is returned."""
+        ...

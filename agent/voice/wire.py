@@ -27,12 +27,16 @@ class Kind(IntEnum):
     SPEAK = 2
     CANCEL = 3
     TIMES = 4
-    """int32 pairs ``start, end``: all words of the clause. Before its audio."""
+    """int32 pairs ``start, end``: all words of the clause. Before its audio; some voices correct them behind it."""
     AUDIO = 5
     """int16 at 8 kHz, little endian."""
     END = 6
     FAILED = 7
     """UTF-8 reason."""
+    OPEN = 8
+    """A call begins: its name. To voices that keep something for each call."""
+    CLOSE = 9
+    """It is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from agent.errors import VoiceFailed
 from agent.voice.engine import ClauseJob
 from agent.voice.wire import Frame, FrameReader, Kind, pack, pack_job
 
+Spawn = Callable[[socket.socket], "subprocess.Popen[bytes]"]
+"""Starts a voice process on its end of a socket pair."""
 ROOT: Final = Path(__file__).resolve().parents[2]
 MOST_FRAMES: Final = 2048
 """Frames of one clause that wait for their hearer: minutes of speech, never reached by a clause."""
@@ -26,6 +28,16 @@ BOOT: Final = (
     "main(int(sys.argv[2]), sys.argv[3], sys.argv[4])"
 )
 """Started by path, not by module name: the packages may be a checkout that only the parent's ``sys.path`` knows."""
+
+
+def spawner(engine: str, name: str) -> Spawn:
+    """Starts a process of one of our own engines."""
+
+    def spawn(link: socket.socket) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-P", "-c", BOOT, str(ROOT), str(link.fileno()), engine, name]
+        return subprocess.Popen(command, pass_fds=(link.fileno(),), stdin=subprocess.DEVNULL)
+
+    return spawn
 
 
 class Request:
@@ -50,7 +62,7 @@ class Request:
 class VoiceWorker:
     """One process. ``on_death`` is called once when it ends without having been closed."""
 
-    def __init__(self, engine: str, name: str, *, on_death: Callable[[VoiceWorker], None]) -> None:
+    def __init__(self, spawn: Spawn, *, on_death: Callable[[VoiceWorker], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_death = on_death
         self._requests: dict[int, Request] = {}
@@ -61,9 +73,8 @@ class VoiceWorker:
         self._heard_at = self._loop.time()
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        command = [sys.executable, "-P", "-c", BOOT, str(ROOT), str(theirs.fileno()), engine, name]
         with theirs:
-            self._process = subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL)
+            self._process = spawn(theirs)
         self._sock = ours
         self.alive = True
         self._loop.add_reader(ours, self._readable)
@@ -93,11 +104,21 @@ class VoiceWorker:
 
     def speak(self, job: ClauseJob, slack_ms: int) -> Request:
         """Ask for one clause. Raises ``VoiceFailed`` when the process takes nothing more."""
+        return self.ask(lambda number: pack_job(number, job, slack_ms))
+
+    def ask(self, packed: Callable[[int], bytes]) -> Request:
+        """As ``speak``: ``packed(number)`` is the message."""
         self._number += 1
         request = Request(self._number)
         self._requests[request.number] = request
-        self._send(pack_job(request.number, job, slack_ms))
+        self._send(packed(request.number))
         return request
+
+    def tell(self, kind: Kind, payload: bytes) -> None:
+        """A message without an answer; one that cannot be sent is not missed, the process is about to be replaced."""
+        if self.alive:
+            with suppress(VoiceFailed):
+                self._send(pack(kind, 0, payload))
 
     def finish(self, request: Request, *, cancel: bool) -> None:
         """The hearer is done with ``request``; ``cancel``: before its end."""

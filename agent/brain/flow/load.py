@@ -43,6 +43,8 @@ from agent.brain.flow.words import WEEKDAYS
 from agent.errors import DialogueError
 
 _DIALOGUE = ("dialogue", "disclosure", "start", "variables", "slots", "intents", "everywhere", "states", "repairs")
+PARTS = ("voice", "recogniser", "brain")
+"""Services that the configured agent's file may name beside its dialogue (agent/pipecat/agent_file.py)."""
 _SLOT = ("kind", "prompt", "again", "keys", "confirm", "invalid")
 _SLOT_OF_KIND = {
     SlotKind.DIGITS: ("length", "check", "groups"),
@@ -90,12 +92,19 @@ def load_dialogue(path: Path) -> DialogueSpec:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DialogueError(str(path), f"can not be read: {error}") from None
-    return parse_dialogue(source, file=str(path))
+    return parse_dialogue(source, file=str(path), may_name_parts=True)
 
 
-def parse_dialogue(source: str, *, file: str = "dialogue.yaml") -> DialogueSpec:
-    """Read a dialogue from text; raises ``DialogueError`` naming ``file`` and the line."""
-    top = Section(read_document(source, file), _DIALOGUE, ("dialogue", "disclosure", "start", "states"))
+def parse_dialogue(source: str, *, file: str = "dialogue.yaml", may_name_parts: bool = False) -> DialogueSpec:
+    """Read a dialogue from text; raises ``DialogueError`` naming ``file`` and the line.
+
+    ``may_name_parts``: services are named by code that is run, so only the operator's own file may name them.
+    """
+    root = read_document(source, file)
+    known = (*_DIALOGUE, *PARTS)
+    if not may_name_parts and (named := [node for key, node in entries(root).items() if key in PARTS]):
+        named[0].fail("a service may be named in the file of agent.dialogue only")
+    top = Section(root, known if may_name_parts else _DIALOGUE, ("dialogue", "disclosure", "start", "states"))
     slots, intents, states = (
         _named(top.get(section), read) for section, read in (("slots", _slot), ("intents", _intent), ("states", _state))
     )

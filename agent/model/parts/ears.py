@@ -25,6 +25,8 @@ from agent.model.parts.silero import open_session
 from agent.model.parts.turns import Turn
 from agent.model.parts.vad import Activity, SpeechDetector
 from agent.model.protocol import HeardWords, ModelSpec, Persona, StepInput, StepOutput, neutral_output
+from agent.pipecat.spawn import spawner as host_spawner
+from agent.pipecat.spec import PartSpec
 
 STEP_MS = 20
 RATE_HZ = 8000
@@ -38,6 +40,10 @@ FINAL_AHEAD_MS = 60
 SHORTEST_GAP_MS = 80
 LATE_MS = 320
 """The floor has closed an overlap by then: a verdict would meet the next one."""
+LATE_STOP_MS = 240
+"""Silence after which a late recogniser is stopped, so that its final words are under way while the turn may end."""
+LATE_WAIT_MS = 2300
+"""A turn waits that long for words that a late recogniser owes; the floor's backstop comes at 2500."""
 STEADY_SAMPLES = RATE_HZ * 160 // 1000
 """Words of an overlap count when they have stood that long: one more hypothesis has confirmed them."""
 LEFT_MS = 400
@@ -78,24 +84,29 @@ def silent_input(rows: int) -> StepInput:
     return StepInput(pcm=quiet(), own=quiet(), mask=~flags(), reset=flags(), lost=flags(), speaking=flags())
 
 
-def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "") -> Ears:
-    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``sherpa`` (a model in ``sherpa_model``) or ``none``.
+def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "", service: str = "") -> Ears:
+    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``sherpa`` (a model in ``sherpa_model``), ``pipecat``
+    (``service``: its spec as JSON) or ``none``.
 
     Raises ``ModelError`` where a part cannot be loaded.
     """
-    return Ears(rows, _recogniser(recogniser, processes, sherpa_model))
+    return Ears(rows, _recogniser(recogniser, processes, sherpa_model, service))
 
 
-def _recogniser(name: str, processes: int, sherpa_model: str) -> Recogniser:
+def _recogniser(name: str, processes: int, sherpa_model: str, service: str) -> Recogniser:
     if name == "none":
         return NoRecogniser()
+    if name == "pipecat":
+        spec = PartSpec.from_json(service)
+        spawn = host_spawner("recogniser", spec)
+        return RecogniserPool(spawn, processes=spec.processes, is_late=True, per_call=True)
     if name == "sherpa":
         find_model(sherpa_model)  # here and not in the process: a wrong folder must stop the start
         _needs("sherpa_onnx", "sherpa-onnx is not installed: pip install 'crosstalk-voice[sherpa]'")
     elif name == "pocketsphinx":
         _needs("pocketsphinx", "pocketsphinx is not installed")
     else:
-        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, sherpa, none")
+        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, sherpa, pipecat, none")
     return RecogniserPool(spawner(name, sherpa_model), processes=processes)
 
 
@@ -155,6 +166,7 @@ class Ears:
 
     def release(self, row: int) -> None:
         self._forget(np.array([row]))
+        self._recogniser.release(row)
 
     def force(self, row: int, *, text: str | None) -> None:
         """Ears do not speak."""
@@ -231,6 +243,8 @@ class Ears:
             row = int(rows[at])
             self._recogniser.feed(row, pcm[at])
             enough = max(int(own.needed_ms[row]) - FINAL_AHEAD_MS, SHORTEST_GAP_MS)
+            if self._recogniser.is_late:
+                enough = min(enough, LATE_STOP_MS)
             if activity.silence_ms[at] >= min(enough, UTTERANCE_GAP_MS):
                 self._recogniser.stop(row)
                 own.listening[row] = False
@@ -245,6 +259,7 @@ class Ears:
         count = min(PREROLL_SAMPLES, before - int(own.preroll_from[row]))
         turn.utterance_began = before - count
         own.listening[row] = True
+        self._refresh(row)
         if count > 0:
             self._recogniser.feed(row, own.preroll[row, PREROLL_SAMPLES - count :])
 
@@ -304,7 +319,10 @@ class Ears:
     def _refresh(self, row: int) -> None:
         """Work out again what the row's words and expectation mean."""
         turn = self._turns[row]
-        self._own.needed_ms[row] = turn.needed_silence_ms(gives_words=self._recogniser.gives_words)
+        needed_ms = turn.needed_silence_ms(gives_words=self._recogniser.gives_words)
+        if self._recogniser.is_late and turn.awaits_words:
+            needed_ms = max(needed_ms, LATE_WAIT_MS)
+        self._own.needed_ms[row] = needed_ms
 
     def _score(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
         own = self._own

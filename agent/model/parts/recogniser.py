@@ -45,6 +45,15 @@ class Recogniser(Protocol):
         """False: no words will ever come (keys and timing only)."""
         ...
 
+    @property
+    def is_late(self) -> bool:
+        """True: final words come a while after ``stop`` (a server gives them), so that turns must wait for them.
+
+        Such a recogniser is stopped early, and goes on with the words of an utterance that it still owes when the
+        next one is opened.
+        """
+        ...
+
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         """Open an utterance on ``row`` and return its number. An open one is dropped."""
         ...
@@ -61,6 +70,10 @@ class Recogniser(Protocol):
         """Drop the utterance; nothing more comes of it."""
         ...
 
+    def release(self, row: int) -> None:
+        """The call on this row is over: what was kept for it goes."""
+        ...
+
     def poll(self) -> Sequence[Hypothesis]:
         """Hypotheses since the last call, oldest first."""
         ...
@@ -72,6 +85,7 @@ class NoRecogniser:
     """No words: ears work by timing, callers by keys."""
 
     gives_words = False
+    is_late = False
 
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         return 0
@@ -83,6 +97,9 @@ class NoRecogniser:
         return
 
     def cancel(self, row: int) -> None:
+        return
+
+    def release(self, row: int) -> None:
         return
 
     def poll(self) -> Sequence[Hypothesis]:

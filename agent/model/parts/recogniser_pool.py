@@ -123,7 +123,10 @@ class RecogniserPool:
 
     gives_words = True
 
-    def __init__(self, spawn: Spawn, *, processes: int) -> None:
+    def __init__(self, spawn: Spawn, *, processes: int, is_late: bool = False, per_call: bool = False) -> None:
+        """``per_call``: the processes keep something for each call, and are told when it is over."""
+        self.is_late = is_late
+        self._per_call = per_call
         self._helpers = [_Helper(spawn) for _ in range(max(processes, 1))]
         self._open: dict[int, _Utterance] = {}
         self._numbers = 0
@@ -164,6 +167,11 @@ class RecogniserPool:
         utterance = self._open.pop(row, None)
         if utterance is not None:
             self._put(Message(Kind.CANCEL, row, utterance.number))
+
+    def release(self, row: int) -> None:
+        self.cancel(row)
+        if self._per_call:
+            self._put(Message(Kind.RELEASE, row, 0))
 
     def poll(self) -> Sequence[Hypothesis]:
         found: list[Hypothesis] = []

@@ -20,6 +20,8 @@ class Kind(IntEnum):
     CANCEL = 4
     FOUND = 5
     """Payload: JSON with ``words``, ``final``, ``confidence``, ``samples``."""
+    RELEASE = 6
+    """The row's call is over. To processes that keep something for each call."""
 
 
 class Message(NamedTuple):

@@ -23,6 +23,7 @@ class Scripted:
     """Gives the words put into ``next`` at the next poll; records what it was asked."""
 
     gives_words = True
+    is_late = False
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
@@ -45,6 +46,9 @@ class Scripted:
 
     def cancel(self, row: int) -> None:
         return
+
+    def release(self, row: int) -> None:
+        self.calls.append(("release", row))
 
     def poll(self) -> Sequence[Hypothesis]:
         found, self.next = self.next, []

@@ -1,0 +1,277 @@
+"""A Pipecat voice as the front has it: its processes, a pipeline per call, and our own voice when it fails.
+
+A clause that the service cannot speak, or not to its end, goes on in our own voice from the first word that is
+missing. A call whose service has failed twice in a row stays with our own voice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from typing import Final
+
+import numpy as np
+
+from agent.errors import VoiceFailed
+from agent.pipecat.spawn import spawner
+from agent.pipecat.spec import PartSpec
+from agent.pipecat.voice_wire import SpeakJob, pack_speak
+from agent.voice.cache import Phrase, PhraseCache
+from agent.voice.clauses import Clause, split
+from agent.voice.engine import Times
+from agent.voice.protocol import SpeechChunk, Voice, VoiceInfo, WordSpan
+from agent.voice.shape import RATE_HZ, Pcm
+from agent.voice.wire import Kind, unpack_audio, unpack_times
+from agent.voice.worker import VoiceWorker
+
+START_S: Final = 30.0
+"""Pipecat takes 1 to 3 s to import."""
+SILENCE_S: Final = 6.0
+"""A host says why a service is silent before that: one that does not is stuck."""
+MOST_FAILURES: Final = 2
+"""In a row, in one call."""
+MOST_DEATHS, DEATHS_WITHIN_S = 8, 30.0
+PRELOADING: Final = ""
+"""The call whose pipeline renders phrases ahead of time."""
+
+
+class PipecatVoice:
+    """Implements ``Voice`` and ``PerCallVoice``."""
+
+    def __init__(
+        self,
+        spec: PartSpec,
+        fallback: Voice,
+        *,
+        cache_phrases: int,
+        on_death: Callable[[int], None],
+        on_failure: Callable[[str, str], None],
+    ) -> None:
+        """``fallback`` is started and stopped here. ``on_failure(call_id, why)``: the service could not speak."""
+        self._spec = spec
+        self._fallback = fallback
+        self._told_death = on_death
+        self.on_failure = on_failure
+        self._workers: list[VoiceWorker] = []
+        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        self._closing = False
+        self._voice_key = hashlib.sha256(spec.to_json().encode()).hexdigest()[:16]
+        self.cache = PhraseCache(cache_phrases)
+        self._shared = _Speaker(self, PRELOADING)
+
+    @property
+    def info(self) -> VoiceInfo:
+        why = f"named in the agent's file; {self._fallback.info.name} when it fails"
+        return VoiceInfo(name=f"pipecat:{self._spec.service}", exact_word_times=False, why=why)
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers]
+
+    async def start(self) -> None:
+        """Start the processes. Raises ``VoiceFailed``."""
+        await self._fallback.start()
+        self._workers = [self._spawn() for _ in range(self._spec.processes)]
+        try:
+            for worker in self._workers:
+                await worker.ready(START_S)
+        except VoiceFailed:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        self._closing = True
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            await worker.close()
+        await self._fallback.stop()
+
+    async def preload(self, phrases: list[str]) -> None:
+        """Render phrases into the cache ahead of time. Raises ``VoiceFailed``."""
+        await self._fallback.preload(phrases)
+        for phrase in phrases:
+            for clause in split(phrase):
+                if self.key(clause) not in self.cache:
+                    async with aclosing(self._shared.pieces(clause)) as pieces:
+                        async for _ in pieces:
+                            pass
+        self._shared.close()
+
+    def speak(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
+        return self._shared.speak(text)
+
+    def of_call(self, call_id: str) -> _Speaker:
+        speaker = _Speaker(self, call_id)
+        speaker.open()
+        return speaker
+
+    # --- for speakers ---
+
+    @property
+    def fallback(self) -> Voice:
+        return self._fallback
+
+    def key(self, clause: Clause) -> tuple[str, str, str]:
+        return "pipecat", self._voice_key, clause.text
+
+    def worker_of(self, call_id: str) -> VoiceWorker:
+        """The call's process: always the same while it lives. Raises ``VoiceFailed``."""
+        if not self._workers and self._may_restart():
+            self._workers.append(self._spawn())
+        if not self._workers:
+            raise VoiceFailed("no process of the Pipecat voice is alive")
+        return self._workers[int(hashlib.sha256(call_id.encode()).hexdigest(), 16) % len(self._workers)]
+
+    # --- processes ---
+
+    def _spawn(self) -> VoiceWorker:
+        try:
+            return VoiceWorker(spawner("voice", self._spec), on_death=self._replace)
+        except OSError as refused:
+            raise VoiceFailed(f"no process of the Pipecat voice can be started: {refused}") from None
+
+    def _may_restart(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return not self._closing and (len(self._deaths) < MOST_DEATHS or now - self._deaths[0] > DEATHS_WITHIN_S)
+
+    def _replace(self, dead: VoiceWorker) -> None:
+        if dead not in self._workers:
+            return
+        place = self._workers.index(dead)
+        may = self._may_restart()
+        self._deaths.append(asyncio.get_running_loop().time())
+        self._workers.remove(dead)
+        if may:
+            with suppress(VoiceFailed):
+                self._workers.insert(place, self._spawn())
+        self._told_death(dead.pid)
+
+
+class _Speaker:
+    """One call's voice: implements ``CallVoice``."""
+
+    def __init__(self, voice: PipecatVoice, call_id: str) -> None:
+        self._voice = voice
+        self._call_id = call_id
+        self._failures = 0
+
+    def open(self) -> None:
+        self._tell(Kind.OPEN)
+
+    def close(self) -> None:
+        self._tell(Kind.CLOSE)
+
+    def _tell(self, kind: Kind) -> None:
+        with suppress(VoiceFailed):
+            self._voice.worker_of(self._call_id).tell(kind, self._call_id.encode())
+
+    async def speak(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
+        """Speak ``text`` clause by clause; closing the iterator stops the synthesis. Raises ``VoiceFailed``."""
+        clauses = split(text)
+        if not clauses:
+            yield SpeechChunk(np.zeros(0, np.int16), (), True)
+        at = 0
+        for number, clause in enumerate(clauses):
+            if self._failures >= MOST_FAILURES:
+                async for chunk in self._own(clauses[number:], 0, number, at):
+                    yield chunk
+                return
+            begin, said = at, 0
+            times: Times = ()
+            try:
+                async with aclosing(self.pieces(clause)) as pieces:
+                    async for pcm, told in pieces:
+                        at += pcm.size
+                        times = told or times
+                        words = _spans(clause, told, number, begin) if told else ()
+                        yield SpeechChunk(pcm, words, False)
+                self._failures = 0
+            except VoiceFailed as failed:
+                self._failures += 1
+                self._voice.on_failure(self._call_id, str(failed))
+                said = _said(times, at - begin)
+            else:
+                pause = np.zeros(clause.pause_ms * RATE_HZ // 1000, np.int16)
+                at += pause.size
+                yield SpeechChunk(pause, (), clause.last)
+                continue
+            if said:  # what was not spoken of this clause gets its words from who speaks it
+                yield SpeechChunk(np.zeros(0, np.int16), _cut(clause, times, number, begin, said, at - begin), False)
+            async for chunk in self._own(clauses[number:], said, number, at):
+                yield chunk
+            return
+
+    async def pieces(self, clause: Clause) -> AsyncGenerator[tuple[Pcm, Times | None], None]:
+        """Audio of one clause and its word times, first guessed, then right. Raises ``VoiceFailed``."""
+        phrase = self._voice.cache.get(self._voice.key(clause))
+        if phrase is not None:
+            yield phrase.pcm, phrase.times
+            return
+        spoken = tuple(token.spoken + ("," if token.mark else "") for token in clause.tokens)
+        job = SpeakJob(call=self._call_id, text=clause.text, spoken=spoken)
+        worker = self._voice.worker_of(self._call_id)
+        request = worker.ask(lambda number: pack_speak(number, job))
+        heard: list[Pcm] = []
+        times: Times | None = None
+        ended = False
+        try:
+            while True:
+                try:
+                    frame = await request.next(SILENCE_S)
+                except TimeoutError:
+                    worker.kill()
+                    raise VoiceFailed("the process of the Pipecat voice is stuck") from None
+                ended = frame is None or frame.kind in (Kind.END, Kind.FAILED)
+                if frame is None:
+                    raise VoiceFailed("the process of the Pipecat voice died")
+                if frame.kind is Kind.FAILED:
+                    raise VoiceFailed(frame.payload.decode())
+                if frame.kind is Kind.TIMES:
+                    times = unpack_times(frame.payload)
+                    if heard:
+                        yield np.zeros(0, np.int16), times
+                elif frame.kind is Kind.AUDIO:
+                    pcm = unpack_audio(frame.payload)
+                    heard.append(pcm)
+                    yield pcm, times if len(heard) == 1 else None
+                elif frame.kind is Kind.END and times is not None:
+                    self._voice.cache.put(self._voice.key(clause), Phrase(np.concatenate(heard), times))
+                    return
+        finally:
+            worker.finish(request, cancel=not ended)
+
+    async def _own(self, clauses: list[Clause], said: int, number: int, at: int) -> AsyncGenerator[SpeechChunk, None]:
+        """The rest in our own voice: ``clauses`` without the first ``said`` words, from sample ``at`` on."""
+        words = [token.source for clause in clauses for token in clause.tokens][said:]
+        if not words:
+            yield SpeechChunk(np.zeros(0, np.int16), (), True)
+            return
+        first = number + (1 if said else 0)  # a clause that two voices share is two
+        async for chunk in self._voice.fallback.speak(" ".join(words)):
+            moved = tuple(
+                WordSpan(text=word.text, start=word.start + at, end=word.end + at, clause=word.clause + first)
+                for word in chunk.words
+            )
+            yield SpeechChunk(chunk.pcm, moved, chunk.last)
+
+
+def _said(times: Times, size: int) -> int:
+    """Words of a clause whose audio came, half of it at least."""
+    return sum(1 for start, end in times if start + end <= 2 * size)
+
+
+def _cut(clause: Clause, times: Times, number: int, at: int, said: int, size: int) -> tuple[WordSpan, ...]:
+    """The words that were spoken before the service failed, none beyond the audio that came."""
+    kept = tuple((min(start, size), min(end, size)) for start, end in times[:said])
+    spans = zip(clause.tokens[:said], kept, strict=True)
+    return tuple(WordSpan(text=t.source, start=at + s, end=at + e, clause=number) for t, (s, e) in spans)
+
+
+def _spans(clause: Clause, times: Times, number: int, at: int) -> tuple[WordSpan, ...]:
+    return tuple(
+        WordSpan(text=token.source, start=at + start, end=at + end, clause=number)
+        for token, (start, end) in zip(clause.tokens, times, strict=True)
+    )
