@@ -146,6 +146,26 @@ def test_there_is_no_import_cycle() -> None:
         visit(name, ())
 
 
+PIPECAT_PROCESSES = ("agent.pipecat.build", "agent.pipecat.pipeline", "agent.bench.pipecat_client")
+"""Modules that run in processes of their own only, besides ``agent.pipecat.*_host``."""
+
+
+def test_pipecat_is_imported_in_processes_of_its_own_only() -> None:
+    found = {name for name, _, tree in MODULES for target in imports(tree) if under(target, "pipecat")}
+    assert {name for name in found if not name.endswith("_host")} <= set(PIPECAT_PROCESSES)
+    hosts = {name for name in found if name.endswith("_host")} | {"agent.pipecat.build", "agent.pipecat.pipeline"}
+    importers = {
+        name
+        for name, _, tree in MODULES
+        if name not in hosts
+        for target in imports(tree)
+        if any(under(target, host) for host in hosts)
+    }
+    assert importers == {"agent.pipecat.host"}, (
+        "the entry of those processes, which imports them when it knows its role"
+    )
+
+
 TASK_OWNERS = {
     "agent.tasks": "a task group that is cancelled at the end of its block",
     "agent.tool_calls": "one tool call, awaited and cancelled in the same function",
@@ -201,7 +221,7 @@ def test_heavy_packages_stay_out_of_the_command_line() -> None:
 
     code = (
         "import sys, agent.cli; "
-        "bad = {'torch', 'aiortc', 'redis', 'onnxruntime', 'pocketsphinx', 'twilio'} & set(sys.modules); "
+        "bad = {'torch', 'aiortc', 'redis', 'onnxruntime', 'pocketsphinx', 'twilio', 'pipecat'} & set(sys.modules); "
         "sys.exit(', '.join(sorted(bad)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import parts as composition
 from agent.brain.flow.load import load_dialogue, parse_dialogue
 from agent.config import Config
 from agent.errors import ConfigError, DialogueError
@@ -101,3 +102,24 @@ def test_a_host_sees_no_key_that_was_not_named_for_it() -> None:
     ours = {"PATH": "/bin", "OPENAI_API_KEY": KEY, "CROSSTALK_WEBHOOKS__SECRET": KEY, "HOME": "/root"}
     assert KEY not in str(host_environment(ours))
     assert host_environment(ours)["PATH"] == "/bin"
+
+
+def test_what_the_services_themselves_refuse_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "agent.yaml"
+    path.write_text("voice: {pipecat: a.B}\nbrain: {pipecat: a.C}")
+    config = replace(Config(), agent=replace(Config().agent, dialogue=str(path)))
+    wrong = [("voice.settings.speeed", "unknown setting"), ("brain.pipecat", "a cannot be imported")]
+    monkeypatch.setattr(composition, "check", lambda specs: wrong)
+    with pytest.raises(ConfigError) as caught:
+        composition.with_agent_file(config)
+    assert str(caught.value) == (
+        f"{path}: voice.settings.speeed: unknown setting\n{path}: brain.pipecat: a cannot be imported"
+    )
+
+
+def test_ears_that_are_to_be_pipecat_s_must_be_named() -> None:
+    config = replace(Config(), ears=replace(Config().ears, recogniser="pipecat"))
+    with pytest.raises(
+        ConfigError, match=r"agent.dialogue: names no recogniser, which ears.recogniser = pipecat wants"
+    ):
+        composition.with_agent_file(config)

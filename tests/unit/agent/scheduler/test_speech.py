@@ -147,3 +147,18 @@ def test_the_gain_moves_within_one_frame_and_stays() -> None:
     frame.fill(10000)
     gain.apply(frame)
     assert frame[-1] == 10000
+
+
+def test_a_voice_that_has_learnt_better_tells_the_words_of_a_clause_again() -> None:
+    speech = SpeechBuffer()
+    speech.begin(1, interruptible=True)
+    first = [WordSpan(text=f"a{k}", start=k * 800, end=(k + 1) * 800, clause=0) for k in range(2)]
+    guessed = [WordSpan(text=f"b{k}", start=1600 + k * 160, end=1760 + k * 160, clause=1) for k in range(3)]
+    right = [WordSpan(text=f"b{k}", start=1600 + k * 1600, end=3200 + k * 1600, clause=1) for k in range(3)]
+    speech.append(1, pcm(1600), first, last=False)
+    speech.append(1, pcm(2400), guessed, last=False)
+    speech.append(1, pcm(2400), right, last=True)
+    hand_out(speech, 21)
+    speech.played_to(21)  # 3360 samples: by the guess all would have been heard
+    ended = speech.cut("yielded")[0]
+    assert (ended.heard, ended.unheard) == ("a0 a1 b0", "b1 b2")

@@ -161,6 +161,24 @@ def test_ears_without_a_recogniser_end_turns_by_silence() -> None:
     assert not any(out.words for out in outputs)
 
 
+def test_a_turn_waits_for_the_words_that_a_server_still_owes_but_not_for_ever() -> None:
+    for comes in (True, False):
+        recogniser = Scripted()
+        recogniser.is_late = True
+        ears = Ears(1, recogniser, SESSION)
+        line = np.concatenate((pcm_of("ears_parcel_awb.wav"), np.zeros(4000, np.int16)))
+        before = play(ears, line, expect=Expect(kind=ExpectKind.FREE))
+        assert ("stop", 0) in recogniser.calls, "asked for before the turn may end"
+        assert max(float(out.p_end[0]) for out in before) < 0.5, "words are owed"
+        if comes:
+            recogniser.say("where is my parcel", final=True)
+        after = play(ears, np.zeros(24000, np.int16))
+        ended = next(at for at, out in enumerate(after) if out.p_end[0] >= 0.5) * 20
+        assert ended < 300 if comes else 1000 < ended < 2300
+        ears.release(0)
+        assert recogniser.calls[-1] == ("release", 0)
+
+
 def test_a_masked_row_does_not_move_and_neighbours_do_not_matter() -> None:
     line = pcm_of("ears_parcel_awb.wav")
     alone, batch = Ears(1, NoRecogniser(), SESSION), Ears(3, NoRecogniser(), SESSION)
