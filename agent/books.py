@@ -12,6 +12,7 @@ from typing import Any
 from agent.events.names import RESULT_OF, EndReason, LogEvent, WebhookEvent
 from agent.facts import Fact, Interrupted, Overlapped, Responded, Spoke, Turned
 from agent.pool.messages import SAMPLES_PER_MS
+from agent.seating import Recorded
 from agent.services import Services
 from agent.store.interface import CallRecord, CallState, Event
 from telephony.events import Direction, MediaQuality
@@ -50,16 +51,19 @@ class Books:
         self.log = services.log.bind(call_id=self.call_id)
         self.measures = services.new_measures(leg.info)
         self.scribe = services.new_scribe()
+        self.scribe.on_drop = self._dropped
         self.tally = Tally()
         self._leg = leg
         self._tenant = tenant
         self._clock, self._wall, self._watch = services.clock, services.wall, services.watch
         self._offered_at = self._clock.now()
         self._answered_at: float | None = None
-        self.base_ms = 0
+        self._base_ms = 0
         """Media time at which the samples of the seat in use began."""
         self._floor = ""
         self._disclosed = False
+        self._lost: dict[str, int] = {}
+        """What was not written, by kind."""
 
     # --- what is known ---
 
@@ -127,9 +131,17 @@ class Books:
         if is_stored:
             self.scribe.update({"state": state.value})
 
+    def recorded(self, part: Recorded) -> None:
+        """What became of a part of the recording."""
+        if not part.is_ready:
+            self.log.warning(LogEvent.RECORDING_FAILED, path=part.path)
+            return
+        self.event(WebhookEvent.RECORDING_READY, path=part.path, truncated=part.is_truncated, starts_ms=part.starts_ms)
+        self.log.info(LogEvent.RECORDING_READY, path=part.path, truncated=part.is_truncated)
+
     def reseated(self) -> None:
         """The samples of another seat count from now."""
-        self.base_ms = self.media_ms
+        self._base_ms = self.media_ms
 
     async def ended(self, reason: EndReason, *, talked_s: float, dial: dict[str, Any]) -> None:
         """The end, once. ``dial``: status and reason of a call that we placed and nobody answered."""
@@ -145,13 +157,21 @@ class Books:
         await self.scribe.finish(result=result.value, reason=reason.value, data=data, event=event)
         self.watch(WebhookEvent.CALL_ENDED, event.data)
         self.measures.ended(result.value, reason.value, talked_s)
-        self.log.info(LogEvent.CALL_ENDED, result=result.value, reason=reason.value, **data)
+        lost = {"not_written": dict(self._lost)} if self._lost else {}
+        self.log.info(LogEvent.CALL_ENDED, result=result.value, reason=reason.value, **data, **lost)
+
+    def _dropped(self, kind: str, count: int) -> None:
+        """The store takes too little. One line per call and kind: the rest is counted."""
+        if kind not in self._lost:
+            self.log.warning(LogEvent.CALL_NOT_WRITTEN, kind=kind)
+        self._lost[kind] = self._lost.get(kind, 0) + count
+        self.measures.not_written(kind, count)
 
     # --- what happens in between ---
 
     def note(self, kind: str, *, at: int | None, **data: Any) -> None:
         """One line of the timeline. ``at``: sample of the seat in use; ``None`` = now."""
-        at_ms = self.media_ms if at is None else self.base_ms + at // SAMPLES_PER_MS
+        at_ms = self.media_ms if at is None else self._base_ms + at // SAMPLES_PER_MS
         if kind == "floor":
             self._floor = str(data.get("after", ""))
         self.scribe.note(at_ms, kind, **data)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+
 
 class AgentError(Exception):
     """Something went wrong in the agent service."""
@@ -62,3 +68,23 @@ class StoreUnavailable(AgentError):
 
 class Fenced(AgentError):
     """Somebody else owns this call now: nothing of it may be written here."""
+
+
+def traced(error: BaseException) -> list[str]:
+    """Where an error came from, for a log line: types, files and lines, without its message or any value.
+
+    A message may hold what a caller has said. Innermost call last; a group is told by its first error, a cause after
+    what it caused.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    found = [type(error).__qualname__, *(f"{_short(at.filename)}:{at.lineno} {at.name}" for at in frames)]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return [*found, *traced(cause)] if cause is not None else found
+
+
+def _short(filename: str) -> str:
+    """The path from the package on."""
+    path = Path(filename)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name

@@ -334,6 +334,7 @@ class Front:
         metrics.degradation_level.set(max(levels, default=0))
         metrics.log_dropped.set(self._writer.dropped)
         metrics.store_away.set(customer.store.is_away)
+        metrics.store_timeline_dropped.set(customer.store.dropped_timeline)
         metrics.store_backlog_bytes.set(customer.store.backlog_bytes)
         with contextlib.suppress(StoreUnavailable):
             metrics.webhook_backlog.set(await customer.outbox.backlog())

@@ -56,6 +56,7 @@ TABLE: dict[tuple[CallState, LifeInput], tuple[CallState, tuple[LifeAction, ...]
     (_S.OFFERED, _I.ADMITTED): (_S.RINGING, (_A.START_MEDIA,)),
     (_S.OFFERED, _I.REFUSED): (_S.ENDED, (_A.REFUSE_LEG, _A.FINISH)),
     (_S.OFFERED, _I.CANCELLED): (_S.ENDED, (_A.FINISH,)),
+    (_S.OFFERED, _I.HANGUP_ASKED): (_S.ENDED, (_A.REFUSE_LEG, _A.FINISH)),
     (_S.OFFERED, _I.LEG_ENDED): (_S.ENDED, (_A.FINISH,)),
     (_S.OFFERED, _I.FAILED): (_S.ENDED, (_A.REFUSE_LEG, _A.FINISH)),
     (_S.RINGING, _I.ANSWERED): (_S.ACTIVE, (_A.START_DIALOGUE,)),

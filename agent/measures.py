@@ -46,6 +46,9 @@ class CallMeasures:
     def decision(self, fallback: bool, took_s: float) -> None:
         self._metrics.decision_seconds.labels("fallback" if fallback else "ok").observe(took_s)
 
+    def not_written(self, kind: str, count: int) -> None:
+        self._metrics.call_writes_lost_total.labels(kind).inc(count)
+
     def quality(self, quality: MediaQuality) -> None:
         """Counters grow by what is new since the last report of this leg."""
         before, self._sent = self._sent, quality

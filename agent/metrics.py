@@ -129,6 +129,12 @@ class Metrics:
         self.api_requests_total = self._counter("api_requests_total", "API requests", "operation", "code")
         self.api_watchers = self._gauge("api_watchers", "Streams of live events")
         self.store_away = self._gauge("store_away", "1 while the store cannot be reached")
+        self.call_writes_lost_total = self._counter(
+            "call_writes_lost_total", "What was not written of calls (timeline, update)", "kind"
+        )
+        self.store_timeline_dropped = self._gauge(
+            "store_timeline_dropped", "Timeline lines lost since the start while the store was away"
+        )
         self.store_backlog_bytes = self._gauge("store_backlog_bytes", "Journal that waits for the store")
 
     def sip_request(self, method: str) -> None:

@@ -96,6 +96,10 @@ class Measures(Protocol):
 
     def quality(self, quality: MediaQuality) -> None: ...
 
+    def not_written(self, kind: str, count: int) -> None:
+        """What the store did not take: ``timeline`` or ``update``."""
+        ...
+
 
 class Watch(Protocol):
     """Told of a call's facts as they happen. Must not wait, must not raise."""

@@ -18,7 +18,7 @@ from agent.store.interface import CallRecord, Event, Store, TimelineEntry
 QUEUE_LIMIT = 2000
 TIMELINE_FLUSH_S = 1.0
 TIMELINE_LIMIT = 500
-"""Entries kept between flushes; later ones are dropped and counted."""
+"""Entries kept between flushes; later ones are dropped and told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class Scribe:
         self.fence = 0
         self.fenced = False
         """Somebody else owns the call now: nothing is written any more."""
-        self.dropped_timeline = 0
-        self.dropped_updates = 0
+        self.on_drop: Callable[[str, int], None] = lambda kind, count: None
+        """Told of what was not written: ``timeline`` lines, ``update``s of the record."""
 
     async def create(self, record: CallRecord, events: tuple[Event, ...] = ()) -> None:
         """Store the call; must be the first write."""
@@ -53,7 +53,7 @@ class Scribe:
         try:
             self._queue.put_nowait(_Update(changes=changes or {}, events=events))
         except asyncio.QueueFull:
-            self.dropped_updates += 1
+            self.on_drop("update", 1)
 
     def event(self, name: str, **data: Any) -> None:
         self.update(None, Event(name=name, at=self._wall(), data=data))
@@ -61,7 +61,7 @@ class Scribe:
     def note(self, at_ms: int, kind: str, **data: Any) -> None:
         """One line of the timeline."""
         if len(self._timeline) >= TIMELINE_LIMIT:
-            self.dropped_timeline += 1
+            self.on_drop("timeline", 1)
             return
         self._timeline.append(TimelineEntry(at_ms=at_ms, kind=kind, data=data))
 
@@ -99,7 +99,7 @@ class Scribe:
         except Fenced:
             self.fenced = True
         except StoreUnavailable:
-            self.dropped_updates += 1
+            self.on_drop("update", 1)
 
     async def _flush_timeline(self) -> None:
         if not self._timeline or self.fenced:
@@ -108,4 +108,4 @@ class Scribe:
         try:
             await self._store.append_timeline(self.call_id, entries)
         except StoreUnavailable:
-            self.dropped_timeline += len(entries)
+            self.on_drop("timeline", len(entries))

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from agent import end_reasons
+from agent import end_reasons, reception
 from agent.books import Books
 from agent.brain.protocol import CallFacts, Say, Tool, ToolResult
 from agent.dialogue import Dialogue
-from agent.errors import AdmissionRefused, SeatLost
+from agent.errors import AdmissionRefused, traced
 from agent.events.names import EndReason, LogEvent, WebhookEvent
+from agent.inbox import Admitted, Inbox, Item, Moved, Order, Refused, SeatGone, TransferFailed, TransferOrder
 from agent.lifecycle import LifeAction, LifeInput, step
 from agent.mouth import Mouth
 from agent.pool.messages import SAMPLES_PER_MS, SeatEvent, SetHold
 from agent.ports import Decision, SeatLease
+from agent.seating import Seating
 from agent.services import Services
 from agent.store.interface import CallRecord, CallState
 from agent.tasks import Tasks
 from agent.tool_calls import run_tool
+from agent.transfers import Transfers
 from agent.voice.protocol import WordSpan
 from telephony.errors import TelephonyError
 from telephony.events import (
@@ -35,7 +38,6 @@ from telephony.events import (
     LegEnded,
     LegEvent,
     LegHeld,
-    LegInfo,
     LegResumed,
     LegRinging,
     MediaQuality,
@@ -47,17 +49,9 @@ from telephony.events import (
 from telephony.plane import Leg
 
 T = TypeVar("T")
-INBOX_LIMIT = 1000
-RING_AFTER_S = 0.05
-"""A decision that comes sooner needs no ringing before it."""
 PLAY_OUT_S = 10.0
-TRANSFER_S = 30.0
 LAST_WORDS_S = 1.0
 """How long a call that we ended waits for its last media figures."""
-RESEAT_S = 10.0
-"""How long a call whose worker died waits for another seat."""
-MOST_SEAT_LOSSES = 2
-"""A call that was on board of that many dead workers may be what kills them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,29 +64,6 @@ class Placed:
     """How long the far end may ring."""
     data: dict[str, Any] = field(default_factory=dict)
     """Kept in the record from the start."""
-
-
-@dataclass(frozen=True, slots=True)
-class _SeatGone:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """From outside or a timer: ``hangup`` with its reason, ``time_up``, ``played_out``."""
-
-    what: LifeInput
-    reason: EndReason
-
-
-@dataclass(frozen=True, slots=True)
-class _TransferOrder:
-    """From an operator."""
-
-    target: str
-
-
-_Inbox = LegEvent | SeatEvent | ToolResult | _SeatGone | _Order | Say | _TransferOrder
 
 
 class Session:
@@ -109,18 +80,21 @@ class Session:
         self._agent = (placed.decision.agent if placed is not None else "") or services.agent.name
         self._clock = services.clock
         self._books = Books(leg, services, tenant=self.tenant)
-        self._inbox: asyncio.Queue[_Inbox] = asyncio.Queue(INBOX_LIMIT)
+        self._inbox = Inbox(lambda: self._end(LifeInput.FAILED, EndReason.INTERNAL_ERROR))
         self._reason = EndReason.INTERNAL_ERROR
-        self._refusal: tuple[int, str, int | None] = (503, "Service Unavailable", None)
-        self._seat: SeatLease | None = None
+        self._refusal = Refused(EndReason.INTERNAL_ERROR, 503, "Service Unavailable")
+        self._seating = Seating(self.call_id, services, media_ms=lambda: self._books.media_ms)
         self._dialogue: Dialogue | None = None
+        self._untold: list[Callable[[Dialogue], None]] = []
+        """What the dialogue is told when the call has another seat."""
+        self._is_taken = False
+        """The leg was answered (or dialled): from then on it is hung up, not refused."""
         self._tasks = Tasks()
         self.recorded = asyncio.Event()
         """The call is in the store, or will never be."""
-        self._transfers = 0
+        self._transfers = Transfers(leg, self._inbox, allowed=services.pool.transfer_targets, spawn=self._start)
         self._silent: EndReason | None = None
         """The caller's media stopped during a transfer, and has not come back."""
-        self._recording = ""
         self._dial: dict[str, Any] = {}
         """Status and reason of a call that we placed and nobody answered."""
 
@@ -139,38 +113,31 @@ class Session:
     @property
     def view(self) -> dict[str, Any]:
         """The call as it is now, for people who watch it."""
-        seat = self._seat.address if self._seat is not None else None
-        return {
-            "state": self.state.value,
-            "worker": seat.worker.rpartition("/")[2].removesuffix(".audio") if seat is not None else "",
-            "row": seat.row if seat is not None else None,
-            "is_recorded": bool(self._recording),
-            **self._books.view,
-        }
+        return {"state": self.state.value, **self._seating.view, **self._books.view}
 
     def may_transfer(self, target: str) -> bool:
         """Whether the target is one that calls may be transferred to."""
-        return any(target.startswith(prefix) for prefix in self._services.pool.transfer_targets)
+        return self._transfers.may_go_to(target)
 
     def order_say(self, text: str, *, interruptible: bool = True, by: str = "") -> None:
         """Say an operator's text after what is being said. ``by``: who ordered it, for the timeline."""
         self._books.note("order", at=None, what="say", text=text, by=by)
-        self._put(Say(text=text, interruptible=interruptible))
+        self._inbox.put(Say(text=text, interruptible=interruptible))
 
     def order_transfer(self, target: str, *, by: str = "") -> None:
         """Blind transfer by an operator."""
         self._books.note("order", at=None, what="transfer", target=target, by=by)
-        self._put(_TransferOrder(target))
+        self._inbox.put(TransferOrder(target))
 
     def order_hangup(self, reason: EndReason, *, by: str = "") -> None:
         """End the call from outside (operator, drain)."""
         self._books.note("order", at=None, what="hangup", by=by or reason.value)
-        self._put(_Order(LifeInput.HANGUP_ASKED, reason))
+        self._inbox.put(Order(LifeInput.HANGUP_ASKED, reason))
 
     def fenced(self) -> None:
         """Somebody else owns this call's record: stop, and write nothing more."""
         self._books.scribe.fenced = True
-        self._put(_Order(LifeInput.FAILED, EndReason.GATEWAY_LOST))
+        self._inbox.put(Order(LifeInput.FAILED, EndReason.GATEWAY_LOST))
 
     # --- life ---
 
@@ -179,17 +146,19 @@ class Session:
         try:
             async with self._tasks:
                 self._start(self._books.scribe.run())
-                self._start(self._read_leg())
-                await self._set_up()
+                self._start(self._inbox.follow_leg(self._leg))
+                await self._record()
+                self._start(self._receive())
                 while self.state is not CallState.ENDED:
                     await self._handle(await self._inbox.get())
         except* Exception as group_error:
             self._reason = EndReason.INTERNAL_ERROR
-            self._books.log.info(LogEvent.CALL_FAILED, error=repr(group_error.exceptions[0]))
+            found = traced(group_error)
+            self._books.log.error(LogEvent.CALL_FAILED, error=found[0], trace=found[1:])
         finally:
             await self._finish()
 
-    async def _set_up(self) -> None:
+    async def _record(self) -> None:
         info = self._leg.info
         await self._books.open(
             CallRecord(
@@ -208,90 +177,63 @@ class Session:
             )
         )
         self.recorded.set()
-        decision = self._placed.decision if self._placed is not None else await self._decide(info)
-        if decision is None:
-            return
-        if decision.action != "accept":
-            self._refuse(EndReason.REFUSED_BY_POLICY, *_REFUSALS[decision.action])
-            return
-        try:
-            seat = await self._services.pool.open_seat(
-                self.call_id, self._services.agent.floor, self._record_path(decision)
-            )
-        except AdmissionRefused as refused:
-            self._refuse(EndReason.NO_CAPACITY, 503, refused.reason, refused.retry_after_s)
-            return
-        self._take_seat(seat)
-        self._dialogue = self._new_dialogue(decision)
+
+    def _receive(self) -> Coroutine[Any, Any, None]:
+        if self._placed is not None:
+            return reception.seat(self._placed.decision, self._inbox, self._seating)
+        decisions, clock = self._services.decisions, self._clock
+        return reception.receive(self._leg, self._inbox, self._seating, self._books, decisions=decisions, clock=clock)
+
+    async def _admitted(self, decision: Decision) -> None:
+        seat = self._seating.seat
+        assert seat is not None
+        self._start(self._inbox.follow_seat(seat))
+        self._dialogue = self._new_dialogue(decision, seat)
         self._move(LifeInput.ADMITTED)
-        await self._act_start_media()
-
-    async def _decide(self, info: LegInfo) -> Decision | None:
-        """What the customer's server says; ``None`` if the caller gave up meanwhile."""
-        self._start(self._ring_soon())
-        asked_at = self._clock.now()
-        decision = await self._while_leg_lives(self._services.decisions.incoming(self.call_id, info))
-        if decision is not None:
-            self._books.measures.decision(decision.fallback, self._clock.now() - asked_at)
-        return decision
-
-    async def _ring_soon(self) -> None:
-        """Say that it rings when nothing is decided soon: a caller without any answer gives up or calls twice."""
-        await asyncio.sleep(RING_AFTER_S)
-        if self.state is CallState.OFFERED:
-            with contextlib.suppress(TelephonyError):  # a caller that is gone says so by its event
-                await self._leg.ring()
-
-    async def _while_leg_lives(self, asking: Awaitable[Decision]) -> Decision | None:
-        """The decision, or ``None`` if the caller gave up before it came."""
-        decided = self._start(_awaited(asking))
-        gone = self._start(self._inbox.get())
-        tasks: set[asyncio.Task[Any]] = {decided, gone}
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if gone in done:
-            happened = gone.result()
-            if isinstance(happened, LegEnded):
-                decided.cancel()
-                await self._handle(happened)
-                return None
-            self._put(happened)
-        gone.cancel()
-        return await decided
-
-    async def _act_start_media(self) -> None:
-        assert self._seat is not None
+        self._is_taken = True
         try:
-            await self._leg.answer(self._seat.address)
+            await self._leg.answer(seat.address)
         except TelephonyError as error:
             reason = EndReason.NOT_ACCEPTABLE
             if self._placed is not None:
                 reason, self._dial = EndReason.DIAL_FAILED, {"status": 0, "reason": str(error)}
             self._end(LifeInput.FAILED, reason)
-            self._books.log.info(LogEvent.CALL_FAILED, error=str(error))
+            self._books.log.warning(LogEvent.CALL_FAILED, error=str(error))
             return
         if self._placed is not None:  # ringing tones and announcements are no caller: the ears rest until the answer
-            self._seat.send(SetHold(call_id=self.call_id, held=True))
+            self._hold(True)
             self._start(self._ring_limit(self._placed.ring_limit_s))
 
-    async def _handle(self, item: _Inbox) -> None:
+    async def _handle(self, item: Item) -> None:
         match item:
             case LegEvent():
                 await self._on_leg(item)
+            case SeatEvent() | ToolResult() | Say():
+                self._on_talk(item)
+            case Admitted():
+                await self._admitted(item.decision)
+            case Refused():
+                self._refuse(item)
+            case SeatGone():
+                self._seat_gone()
+            case Moved():
+                await self._moved()
+            case Order():
+                self._end(item.what, item.reason)
+            case TransferOrder():
+                self.transfer(item.target)
+            case TransferFailed():
+                self._transfer_failed(item.status, item.reason)
+
+    def _on_talk(self, item: SeatEvent | ToolResult | Say) -> None:
+        match item:
             case SeatEvent():
                 if self._dialogue is not None:
                     self._dialogue.on_seat_event(item)
             case ToolResult():
-                if self._dialogue is not None:
-                    self._dialogue.tool_result(item)
-            case _SeatGone():
-                await self._reseat()
-            case _Order():
-                self._end(item.what, item.reason)
+                self._tell(lambda dialogue: dialogue.tool_result(item))
             case Say():
-                if self._dialogue is not None and self.state is CallState.ACTIVE:
-                    self._dialogue.say(item)
-            case _TransferOrder():
-                self.transfer(item.target)
+                self._say(item)
 
     async def _on_leg(self, event: LegEvent) -> None:
         match event:
@@ -304,8 +246,7 @@ class Session:
             case DtmfReceived():
                 self._books.event(WebhookEvent.CALL_DTMF, digit=event.digit)
                 self._books.note("dtmf", at=None, digit=event.digit)
-                if self._dialogue is not None:
-                    self._dialogue.key(event.digit)
+                self._tell(lambda dialogue: dialogue.key(event.digit))
             case MediaTimeout():
                 reason = end_reasons.of_silence(event.silent_s, self.state, is_placed=self._placed is not None)
                 self._books.log.info(LogEvent.LEG_MEDIA_TIMEOUT, silent_s=event.silent_s)
@@ -326,8 +267,13 @@ class Session:
     def _appended(self, event: TextAppended) -> None:
         """A client's text: said, or kept in the timeline for whoever reads it."""
         self._books.note("appended", at=None, channel=event.channel, text=event.text)
-        if event.channel == "commentary" and self._dialogue is not None and self.state is CallState.ACTIVE:
-            self._dialogue.say(Say(text=event.text))
+        if event.channel == "commentary":
+            self._say(Say(text=event.text))
+
+    def _say(self, say: Say) -> None:
+        """Say what is not the brain's, in a call that can hear it."""
+        if self.state is CallState.ACTIVE:
+            self._tell(lambda dialogue: dialogue.say(say))
 
     def _leg_ended(self, event: LegEnded) -> None:
         is_dialling = self._placed is not None and not self._books.was_answered
@@ -340,11 +286,10 @@ class Session:
             return
         self._books.answered()
         self._move(LifeInput.ANSWERED)
-        if self._placed is not None and self._seat is not None:
-            self._seat.send(SetHold(call_id=self.call_id, held=False))
-        self._books.started(
-            agent=self._agent, row=self._seat.row if self._seat else None, is_placed=self._placed is not None
-        )
+        if self._placed is not None:
+            self._hold(False)
+        seat = self._seating.seat
+        self._books.started(agent=self._agent, row=seat.row if seat else None, is_placed=self._placed is not None)
         self._start(self._time_limit())
 
     # --- lifecycle ---
@@ -362,11 +307,9 @@ class Session:
     def _act(self, action: LifeAction) -> None:
         match action:
             case LifeAction.START_DIALOGUE:
-                if self._dialogue is not None:
-                    self._dialogue.open()
+                self._tell(lambda dialogue: dialogue.open())
             case LifeAction.HOLD_ROW | LifeAction.RESUME_ROW:
-                if self._seat is not None:
-                    self._seat.send(SetHold(call_id=self.call_id, held=action is LifeAction.HOLD_ROW))
+                self._hold(action is LifeAction.HOLD_ROW)
             case LifeAction.TELL_BRAIN_FAILED:
                 pass  # told with its status in _transfer_news
             case LifeAction.PLAY_OUT:
@@ -380,11 +323,13 @@ class Session:
                 self._reason = reason
             self._move(happened)
 
-    def _refuse(self, reason: EndReason, status: int, text: str, retry_after_s: int | None = None) -> None:
-        self._refusal = (status, text, retry_after_s)
-        self._books.measures.refused(reason.value)
-        self._books.log.info(LogEvent.CALL_REFUSED, reason=reason.value, status=status, why=text)
-        self._end(LifeInput.REFUSED, reason)
+    def _refuse(self, refused: Refused) -> None:
+        self._refusal = refused
+        self._books.measures.refused(refused.reason.value)
+        self._books.log.info(
+            LogEvent.CALL_REFUSED, reason=refused.reason.value, status=refused.status, why=refused.text
+        )
+        self._end(LifeInput.REFUSED, refused.reason)
 
     async def _finish(self) -> None:
         """The one place where a call ends."""
@@ -392,24 +337,17 @@ class Session:
         if self._dialogue is not None:
             self._dialogue.close()
         was_answered, talked_s = self._books.was_answered, self._books.talked_s
-        if self._seat is None and not was_answered:
-            status, text, retry_after_s = self._refusal
-            with contextlib.suppress(TelephonyError):
-                await self._leg.refuse(status, text, retry_after_s=retry_after_s)
-        else:
-            with contextlib.suppress(TelephonyError):
+        with contextlib.suppress(TelephonyError):
+            if self._is_taken:
                 await self._leg.hangup(self._reason.value)
-        if self._seat is not None:
-            await self._seat.close()
+            else:
+                refusal = self._refusal
+                await self._leg.refuse(refusal.status, refusal.text, retry_after_s=refusal.retry_after_s)
+        await self._seating.close()
         if was_answered:
             await self._last_words()
-        if self._seat is not None and self._seat.recording_ready and was_answered:
-            truncated = self._seat.recording_truncated or self._books.tally.reseated > 0
-            begins = {"path": self._recording, "truncated": truncated, "starts_ms": self._books.base_ms}
-            self._books.event(WebhookEvent.RECORDING_READY, **begins)
-            self._books.log.info(LogEvent.RECORDING_READY, path=self._recording, truncated=truncated)
-        elif self._recording and was_answered:
-            self._books.log.warning(LogEvent.RECORDING_FAILED, path=self._recording)
+            for part in await self._seating.recorded():
+                self._books.recorded(part)
         await self._books.ended(self._reason, talked_s=talked_s, dial=self._dial)
 
     async def _last_words(self) -> None:
@@ -422,50 +360,55 @@ class Session:
 
     # --- seat ---
 
-    def _take_seat(self, seat: SeatLease) -> None:
-        self._seat = seat
-        self._start(self._read_seat(seat))
-
-    async def _reseat(self) -> None:
-        """The worker died: take another seat and go on, or end the call."""
-        lost = self._seat
-        if lost is None or self.state is CallState.ENDED:
-            return
+    def _seat_gone(self) -> None:
+        """The worker died: look for another seat, or end the call."""
         self._books.tally.reseated += 1
         if self._dialogue is not None:
             self._dialogue.seat_lost()
-        if self._books.tally.reseated > MOST_SEAT_LOSSES:
+        if self._seating.lose():
+            self._start(self._find_seat())
+        else:
             self._end(LifeInput.FAILED, EndReason.WORKER_LOST)
-            return
-        self._books.reseated()
-        if self._recording:  # what the dead worker's recorder has written stays beside it
-            self._recording = f"{self._recording_base}-{self._books.tally.reseated + 1}.wav"
+
+    async def _find_seat(self) -> None:
         try:
-            async with asyncio.timeout(RESEAT_S):
-                seat = await self._services.pool.reseat(lost, self._services.agent.floor, self._recording)
+            await self._seating.move()
         except (AdmissionRefused, TimeoutError):
-            self._end(LifeInput.FAILED, EndReason.WORKER_LOST)
-            return
-        self._take_seat(seat)
+            self._inbox.put(Order(LifeInput.FAILED, EndReason.WORKER_LOST))
+        else:
+            self._inbox.put(Moved())
+
+    async def _moved(self) -> None:
+        """Go on where the call was, and make up for what could not be told to a seat."""
+        seat = self._seating.seat
+        assert seat is not None
+        self._books.reseated()
+        self._start(self._inbox.follow_seat(seat))
         await self._leg.reroute(seat.address)
         self._books.log.info(LogEvent.CALL_RESEATED, row=seat.row)
         self._books.note("seat", at=None, moved=True)
+        if self.state is CallState.HELD or (self.state is CallState.RINGING and self._placed is not None):
+            self._hold(True)
         if self._dialogue is not None:
             self._dialogue.seat_back(seat)
+        untold, self._untold = self._untold, []
+        for tell in untold:
+            self._tell(tell)
 
-    def _record_path(self, decision: Decision) -> str:
-        wanted = self._services.recording.enabled if decision.record is None else decision.record
-        if wanted:
-            self._recording = f"{self._recording_base}.wav"
-        return self._recording
+    def _hold(self, held: bool) -> None:
+        """Rest the row, or wake it."""
+        self._seating.send(SetHold(call_id=self.call_id, held=held))
 
-    @property
-    def _recording_base(self) -> str:
-        return f"{self._services.recording.folder}/{self.call_id}"
+    def _tell(self, tell: Callable[[Dialogue], None]) -> None:
+        """Tell the dialogue now, or when the call has a seat again."""
+        if self._seating.is_moving:
+            self._untold.append(tell)
+        elif self._dialogue is not None:
+            tell(self._dialogue)
 
     # --- dialogue's orders ---
 
-    def _new_dialogue(self, decision: Decision) -> Dialogue:
+    def _new_dialogue(self, decision: Decision, seat: SeatLease) -> Dialogue:
         info = self._leg.info
         facts = CallFacts(
             call_id=self.call_id, from_uri=info.from_uri, to_uri=info.to_uri, variables=decision.variables
@@ -473,7 +416,7 @@ class Session:
         mouth = Mouth(
             self._services.voice,
             call_id=self.call_id,
-            on_failure=lambda error: self._books.log.info(LogEvent.VOICE_FAILED, error=error),
+            on_failure=lambda error: self._books.log.warning(LogEvent.VOICE_FAILED, error=error),
             on_words=self._show_words,
         )
         self._start(mouth.run())
@@ -483,8 +426,7 @@ class Session:
             self._books.scribe.update({"agent": self._agent})
         conversation = (brain or self._services.brain).open(facts)
         dialogue = Dialogue(conversation, mouth, self, self._books, call_id=self.call_id, spawn=self._start)
-        assert self._seat is not None
-        dialogue.attach(self._seat)
+        dialogue.attach(seat)
         return dialogue
 
     def _show_words(self, number: int, words: Sequence[WordSpan]) -> None:
@@ -498,47 +440,33 @@ class Session:
     def transfer(self, target: str) -> None:
         if not self.may_transfer(target):
             self._books.log.info(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
-            if self._dialogue is not None:
-                self._dialogue.transfer_failed(403, "target not allowed")
+            self._tell(lambda dialogue: dialogue.transfer_failed(403, "target not allowed"))
             return
         self._move(LifeInput.TRANSFER_ASKED)
         if self.state is CallState.TRANSFERRING:
-            self._transfers += 1
-            self._start(self._send_transfer(target, self._transfers))
-        elif self.state is CallState.HELD and self._dialogue is not None:
-            self._dialogue.transfer_failed(491, "the call is on hold")
+            self._transfers.begin(target)
+        elif self.state is CallState.HELD:
+            self._tell(lambda dialogue: dialogue.transfer_failed(491, "the call is on hold"))
 
     def hang_up(self, reason: str) -> None:
         self._books.note("hangup", at=None, why=reason)
-        self._put(_Order(LifeInput.HANGUP_ASKED, EndReason.AGENT_HANGUP))
+        self._inbox.put(Order(LifeInput.HANGUP_ASKED, EndReason.AGENT_HANGUP))
 
     def fell_quiet(self) -> None:
         if self.state is CallState.DRAINING:
-            self._put(_Order(LifeInput.DRAINED, self._reason))
+            self._inbox.put(Order(LifeInput.DRAINED, self._reason))
 
     def send_dtmf(self, digits: str) -> None:
         self._start(self._send_dtmf(digits))
 
     # --- tasks ---
 
-    async def _read_leg(self) -> None:
-        async for event in self._leg.events():
-            await self._inbox.put(event)
-
-    async def _read_seat(self, seat: SeatLease) -> None:
-        try:
-            async for event in seat.events():
-                await self._inbox.put(event)
-        except SeatLost:
-            await self._inbox.put(_SeatGone())
-
     async def _run_tool(self, tool: Tool) -> None:
         services = self._services
-        await self._inbox.put(
-            await run_tool(
-                tool, services.decisions, self._books, clock=services.clock, fill=lambda: self._fill(tool.filler)
-            )
+        result = await run_tool(
+            tool, services.decisions, self._books, clock=services.clock, fill=lambda: self._fill(tool.filler)
         )
+        self._inbox.put(result)
 
     def _fill(self, text: str) -> None:
         """Say that a tool takes its time, where the caller hears nothing else."""
@@ -550,16 +478,6 @@ class Session:
             await self._leg.send_dtmf(digits)
         except TelephonyError as error:  # keys that did not go out are no reason to end a call
             self._books.note("dtmf_failed", at=None, why=str(error))
-
-    async def _send_transfer(self, target: str, number: int) -> None:
-        try:
-            await self._leg.transfer(target)
-        except TelephonyError as error:
-            self._transfer_failed(500, str(error))
-            return
-        await asyncio.sleep(TRANSFER_S)
-        if self._transfers == number:  # not a later one
-            self._transfer_failed(408, "no outcome")
 
     def _transfer_news(self, event: TransferNotified) -> None:
         self._books.log.info(LogEvent.LEG_TRANSFER, outcome=event.outcome.value, status=event.status)
@@ -578,24 +496,24 @@ class Session:
             self._move(LifeInput.TRANSFER_FAILED)
             if self._silent is not None:  # told once only: nobody would end this call any more
                 self._end(LifeInput.MEDIA_LOST, self._silent)
-            elif self._dialogue is not None:
-                self._dialogue.transfer_failed(status, reason)
+            else:
+                self._tell(lambda dialogue: dialogue.transfer_failed(status, reason))
 
     async def _ring_limit(self, limit_s: float) -> None:
         await asyncio.sleep(limit_s)
         if self.state is CallState.RINGING:
             self._dial = {"status": 408, "reason": "no_answer"}
-            await self._inbox.put(_Order(LifeInput.TIME_UP, EndReason.DIAL_FAILED))
+            self._inbox.put(Order(LifeInput.TIME_UP, EndReason.DIAL_FAILED))
 
     async def _time_limit(self) -> None:
         await asyncio.sleep(self._services.agent.max_duration_s)
-        await self._inbox.put(_Order(LifeInput.TIME_UP, EndReason.MAX_DURATION))
+        self._inbox.put(Order(LifeInput.TIME_UP, EndReason.MAX_DURATION))
 
     async def _play_out(self) -> None:
         """Give what is being said a while to be heard; ``fell_quiet`` comes first, mostly."""
         if self._dialogue is not None and not self._dialogue.quiet:
             await asyncio.sleep(PLAY_OUT_S)
-        await self._inbox.put(_Order(LifeInput.DRAINED, self._reason))
+        self._inbox.put(Order(LifeInput.DRAINED, self._reason))
 
     # --- small things ---
 
@@ -603,19 +521,6 @@ class Session:
         """A task of the call: it ends with the call."""
         return self._tasks.start(work)
 
-    def _put(self, item: _Inbox) -> None:
-        try:
-            self._inbox.put_nowait(item)
-        except asyncio.QueueFull:
-            self._end(LifeInput.FAILED, EndReason.INTERNAL_ERROR)
-
     def _quality(self, event: MediaQuality) -> None:
         if self._books.quality(event):
             self._silent = None
-
-
-async def _awaited(asking: Awaitable[Decision]) -> Decision:
-    return await asking
-
-
-_REFUSALS: dict[str, tuple[int, str]] = {"reject": (603, "Decline"), "busy": (486, "Busy Here")}

@@ -97,6 +97,7 @@ class LogEvent(StrEnum):
     CALL_ENDED = "call.ended"
     CALL_REAPED = "call.reaped"
     CALL_FAILED = "call.failed"
+    CALL_NOT_WRITTEN = "call.not_written"
     TURN_COMMITTED = "turn.committed"
     FLOOR_YIELDED = "floor.yielded"
     TOOL_CALLED = "tool.called"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import ConfigError, ModelError
+from agent.errors import ConfigError, ModelError, traced
 from agent.expectation import Expect
 from agent.model.protocol import DuplexModel, Persona, StepInput, StepOutput
 from agent.pool.messages import (
@@ -427,7 +427,7 @@ class Scheduler:
         self.events.append(SeatClosed(call_id=seat.call_id, reason="failed"))
 
     def _note(self, error: Exception) -> None:
-        self.counters.errors = [*self.counters.errors[-4:], f"{type(error).__name__}: {error}"]
+        self.counters.errors = [*self.counters.errors[-4:], " < ".join(reversed(traced(error)))]
 
     def set_level(self, level: Degradation) -> None:
         """Carry a degradation level out on the running calls."""

@@ -168,6 +168,7 @@ def test_pipecat_is_imported_in_processes_of_its_own_only() -> None:
 
 TASK_OWNERS = {
     "agent.tasks": "a task group that is cancelled at the end of its block",
+    "agent.reception": "one question to the customer's server, cancelled in the same function",
     "agent.tool_calls": "one tool call, awaited and cancelled in the same function",
     "agent.supervisor": "its task group; two waits that are cancelled in the same function",
     "agent.events.webhooks": "task groups inside its run",

@@ -279,6 +279,35 @@ class NoMeasures:
         return lambda *args, **kwargs: None
 
 
+class KeptLog:
+    """Keeps every line: level, event, fields."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def bind(self, **fields: object) -> KeptLog:
+        return self
+
+    def of(self, event: str) -> list[tuple[str, dict[str, object]]]:
+        """Level and fields of each line of this event."""
+        return [(level, fields) for level, name, fields in self.lines if name == event]
+
+    def _keep(self, level: str, event: object, fields: dict[str, object]) -> None:
+        self.lines.append((level, str(event), fields))
+
+    def debug(self, event: object, **fields: object) -> None:
+        self._keep("debug", event, fields)
+
+    def info(self, event: object, **fields: object) -> None:
+        self._keep("info", event, fields)
+
+    def warning(self, event: object, **fields: object) -> None:
+        self._keep("warning", event, fields)
+
+    def error(self, event: object, **fields: object) -> None:
+        self._keep("error", event, fields)
+
+
 class NoLog:
     """Takes every line and writes none."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from agent.brain.protocol import Hangup, Say, SendDtmf, SetExpect, Tool, Transfer
 from agent.config import AgentConfig, RecordingConfig
-from agent.errors import AdmissionRefused, VoiceFailed
+from agent.errors import AdmissionRefused, StoreUnavailable, VoiceFailed
+from agent.events.names import EndReason
 from agent.expectation import Expect, ExpectKind
 from agent.pool.messages import (
     BeginUtterance,
@@ -32,6 +34,7 @@ from agent.ports import Decision
 from agent.scribe import Scribe
 from agent.services import Services
 from agent.session import Session
+from agent.store.interface import CallState
 from telephony.clock import MonotonicClock
 from telephony.errors import MediaError
 from telephony.events import (
@@ -57,6 +60,9 @@ class Pool:
     def __init__(self, seats: list[Any]) -> None:
         self.seats = seats
         self.recordings: list[str] = []
+        self.may_move = asyncio.Event()
+        """Set: another seat is found at once."""
+        self.may_move.set()
 
     async def open_seat(self, call_id: str, profile: Any, record: str) -> Any:
         self.recordings.append(record)
@@ -65,6 +71,7 @@ class Pool:
         return self.seats.pop(0)
 
     async def reseat(self, lost: Any, profile: Any, record: str) -> Any:
+        await self.may_move.wait()
         return await self.open_seat(CALL, profile, record)
 
 
@@ -78,6 +85,8 @@ class Rig:
         opening: list[Any] | None = None,
         measures: fakes.NoMeasures | None = None,
         record: bool = False,
+        folder: str = "/rec",
+        log: Any = None,
     ) -> None:
         self.leg = fakes.FakeLeg()
         self.seat = fakes.FakeSeat()
@@ -95,9 +104,9 @@ class Rig:
             decisions=self.decisions,
             new_scribe=lambda: Scribe(cast(Any, self.store), lease_s=10.0, wall=lambda: 1.0),
             new_measures=lambda leg: measures or fakes.NoMeasures(),
-            log=fakes.NoLog(),
+            log=log or fakes.NoLog(),
             agent=AgentConfig(),
-            recording=RecordingConfig(enabled=record, folder="/rec"),
+            recording=RecordingConfig(enabled=record, folder=folder),
             gateway="gw",
             clock=MonotonicClock(),
             wall=lambda: 1.0,
@@ -183,6 +192,37 @@ async def test_caller_who_gives_up_before_the_decision_ends_the_call() -> None:
     await asyncio.wait_for(task, 5)
     assert rig.store.ended == [("success", "cancelled")]
     assert not any(step[0] == "answer" for step in rig.leg.did)
+
+
+async def test_caller_who_gives_up_is_heard_behind_other_news_of_the_leg() -> None:
+    rig = Rig()
+    rig.decisions.never = True
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.settle()
+    rig.leg.emit(fakes.quality(sent=0, received=0))
+    await rig.settle()
+    rig.leg.emit(LegEnded(leg_id=CALL, by="caller", status=487, reason="cancel"))
+    await asyncio.wait_for(task, 5)
+    assert rig.store.ended == [("success", "cancelled")]
+
+
+async def test_order_to_hang_up_is_obeyed_while_the_decision_takes_its_time() -> None:
+    rig = Rig()
+    rig.decisions.never = True
+    task = asyncio.ensure_future(rig.session.run())
+    await rig.settle()
+    rig.session.order_hangup(EndReason.DRAINED)
+    await asyncio.wait_for(task, 5)
+    assert rig.leg.did[-1] == ("refuse", 503)
+    assert rig.store.ended == [("success", "drained")]
+
+
+async def test_seat_that_comes_as_the_caller_gives_up_is_given_back() -> None:
+    rig = Rig()
+    rig.leg.emit(LegEnded(leg_id=CALL, by="caller", status=487, reason="cancel"))
+    await asyncio.wait_for(rig.session.run(), 5)
+    assert rig.store.ended == [("success", "cancelled")]
+    assert rig.seat.closed or rig.seat in rig.pool.seats
 
 
 async def test_caller_hears_that_it_rings_while_the_decision_takes_its_time() -> None:
@@ -436,6 +476,35 @@ async def test_call_moves_to_the_spare_when_its_worker_dies_and_says_the_rest() 
         assert list(rig.spare.texts().values()) == ["hello there"]
 
 
+async def test_call_that_waits_for_another_seat_hears_the_hangup() -> None:
+    rig = Rig()
+    rig.pool.may_move.clear()
+    async with running(rig):
+        rig.seat.die()
+        await rig.settle()
+    assert rig.store.ended == [("success", "caller_hangup")]
+    assert not any(step[0] == "reroute" for step in rig.leg.did)
+
+
+async def test_key_and_hold_that_come_while_the_call_moves_reach_the_new_seat() -> None:
+    rig = Rig({"5": [Say(text="five")]})
+    rig.pool.may_move.clear()
+    async with running(rig):
+        rig.seat.die()
+        await rig.settle()
+        rig.leg.emit(DtmfReceived(leg_id=CALL, digit="5", duration_ms=100))
+        rig.leg.emit(LegHeld(leg_id=CALL))
+        await rig.settle()
+        assert ("dtmf", "5") not in rig.conversation.told
+        assert rig.session.state is CallState.HELD
+        rig.pool.may_move.set()
+        await rig.settle()
+        assert ("dtmf", "5") in rig.conversation.told
+        assert [message.digit for message in rig.spare.of(KeyPressed)] == ["5"]
+        assert [message.held for message in rig.spare.of(SetHold)] == [True]
+        assert list(rig.spare.texts().values())[-1] == "five"
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_recording_is_told_as_ready_only_when_its_file_is_there(is_there: bool) -> None:
     rig = Rig(record=True)
@@ -446,16 +515,18 @@ async def test_recording_is_told_as_ready_only_when_its_file_is_there(is_there: 
     assert told == ([{"path": "/rec/call-1.wav", "truncated": False, "starts_ms": 0}] if is_there else [])
 
 
-async def test_call_that_moves_records_beside_what_was_recorded_before() -> None:
-    rig = Rig(record=True)
+async def test_call_that_moves_tells_of_what_each_worker_has_recorded(tmp_path: Path) -> None:
+    rig = Rig(record=True, folder=str(tmp_path))
     rig.spare.recording_ready = True
+    first, second = f"{tmp_path}/call-1.wav", f"{tmp_path}/call-1-2.wav"
     async with running(rig):
         rig.seat.die()
+        Path(first).touch()  # a recorder ends its files when its worker dies
         await rig.settle()
-    assert rig.pool.recordings == ["/rec/call-1.wav", "/rec/call-1-2.wav"]
-    (told,) = [event.data for event in rig.store.events if event.name == "recording.ready"]
-    assert told.pop("starts_ms") >= 0
-    assert told == {"path": "/rec/call-1-2.wav", "truncated": True}
+    assert rig.pool.recordings == [first, second]
+    told = [event.data for event in rig.store.events if event.name == "recording.ready"]
+    assert [(data["path"], data["truncated"]) for data in told] == [(first, True), (second, False)]
+    assert told[0]["starts_ms"] == 0 <= told[1]["starts_ms"]
 
 
 async def test_call_ends_as_worker_lost_when_no_seat_is_left() -> None:
@@ -505,15 +576,45 @@ async def test_disclosure_is_told_when_it_was_heard_whole() -> None:
 
 
 async def test_bug_in_the_brain_ends_only_this_call_and_books_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    rig = Rig()
+    rig = Rig(log=(log := fakes.KeptLog()))
 
     def broken(turn: Any) -> Any:
-        raise RuntimeError("bug")
+        raise RuntimeError(f"bug in {turn.text}")
 
     monkeypatch.setattr(rig.conversation, "turn", broken)
     task = asyncio.ensure_future(rig.session.run())
     await rig.answered()
-    rig.seat.emit(turn_ended("anything"))
+    rig.seat.emit(turn_ended("my secret"))
     await asyncio.wait_for(task, 5)
     assert rig.store.ended == [("server_error", "internal_error")]
     assert ("hangup", "internal_error") in rig.leg.did
+    ((level, fields),) = log.of("call.failed")
+    assert (level, fields["error"]) == ("error", "RuntimeError")
+    trace = cast(list[str], fields["trace"])
+    assert trace[-1].endswith(" broken")
+    assert any(line.startswith("agent/dialogue.py:") for line in trace)
+    assert "secret" not in str(log.lines)
+
+
+async def test_what_the_store_does_not_take_is_told_once_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[tuple[str, int]] = []
+
+    class Counting(fakes.NoMeasures):
+        def not_written(self, kind: str, count: int) -> None:
+            lost.append((kind, count))
+
+    async def away(*args: Any, **kwargs: Any) -> None:
+        raise StoreUnavailable
+
+    rig = Rig(log=(log := fakes.KeptLog()), measures=Counting())
+    monkeypatch.setattr(rig.store, "update_call", away)
+    monkeypatch.setattr(rig.store, "append_timeline", away)
+    async with running(rig):
+        await rig.turn("one")
+        await rig.turn("two", 2)
+    assert {fields["kind"] for _, fields in log.of("call.not_written")} == {"update", "timeline"}
+    assert len(log.of("call.not_written")) == 2
+    ((_, ended),) = log.of("call.ended")
+    counted = {kind: sum(count for what, count in lost if what == kind) for kind in ("update", "timeline")}
+    assert ended["not_written"] == counted
+    assert min(counted.values()) >= 2
