@@ -36,6 +36,11 @@ class Resampler:
     def rows(self) -> int:
         return len(self._line)
 
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """``[history + samples, samples_out]``: the whole conversion, for those who multiply elsewhere (a GPU)."""
+        return self._matrix
+
     def reset(self, rows: NDArray[np.intp] | int) -> None:
         """Forget the history of ``rows``."""
         self._line[rows] = 0.0
