@@ -37,9 +37,15 @@ YES_NO_WORDS = (
 
 TAKING_WORDS = (
     "stop [ it ] [ please ] | wait [ a ( moment | second | minute ) ] | no | no that's wrong | sorry | excuse me",
-    "hold on | hang on | ( one | just a ) ( moment | second ) | actually | i want | i said | hello",
+    "hold on | hang on | ( one | just a ) ( moment | second ) | i want | i said | hello",
+    "that is enough | that's enough | never mind | i have a question | can i ask something | what did you say",
+    "go back | no wait | no no | stop talking | please stop | be quiet",
 )
-"""Of the floor-taking words those that are not taken for a backchannel, nor the other way round."""
+"""Of the floor-taking words those that are not taken for a backchannel, nor the other way round.
+
+Measured over six synthetic voices: what is not listed is not heard ("that is enough"), and what sounds like a
+backchannel must not be ("actually" is what "I see" and half of everything else became).
+"""
 
 Knows = Callable[[str], bool]
 

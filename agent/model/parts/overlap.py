@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 
 TAKING_PATTERNS = (
-    "( stop | wait | no | nope | sorry | hello | pardon | but | listen | enough | cancel )",
+    "( stop | wait | no | nope | sorry | hello | pardon | but | listen | enough | cancel | actually )",
     "( hold on | hang on | excuse me | one moment | just a moment | one second | hold it | shut up | be quiet )",
     "( what | where | when | who | why | how | which )",
     "( i want | i need | i said | i have | i would | i'd like | i don't | can i | can you | could you | let me )",

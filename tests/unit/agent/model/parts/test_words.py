@@ -22,7 +22,7 @@ from agent.model.parts.endpoint import (
     needed_silence_without_words_ms,
     p_end,
 )
-from agent.model.parts.grammar import digit_string, grammar, split_alternatives
+from agent.model.parts.grammar import TAKING_WORDS, digit_string, grammar, split_alternatives
 from agent.model.parts.numbers import read_digits
 from agent.model.parts.overlap import Verdict, judge
 from agent.model.parts.patterns import PatternError, compile_patterns, search
@@ -156,6 +156,7 @@ def test_the_end_score_crosses_half_exactly_at_the_silence_needed() -> None:
     [
         ("stop", NOTHING_KNOWN, Verdict.TAKES),
         ("yeah hold on", NOTHING_KNOWN, Verdict.TAKES),
+        ("actually", NOTHING_KNOWN, Verdict.TAKES),
         ("mhm", NOTHING_KNOWN, Verdict.BACKCHANNEL),
         ("yeah okay right", NOTHING_KNOWN, Verdict.BACKCHANNEL),
         ("i see", NOTHING_KNOWN, Verdict.BACKCHANNEL),
@@ -169,6 +170,14 @@ def test_the_end_score_crosses_half_exactly_at_the_silence_needed() -> None:
 )
 def test_words_decide_what_an_overlap_is(text: str, expect: Expect, verdict: Verdict) -> None:
     assert judge(text.split(), expect, 400) is verdict
+
+
+def test_all_that_is_listened_for_over_our_voice_decides() -> None:
+    """ "actually" was in the grammar and in no pattern: half of the "stop please" ended as nothing."""
+    listened = [words for pattern in TAKING_WORDS for words in split_alternatives(pattern)]
+    plain = [words for words in listened if not set("[(") & set(words)]
+    assert len(plain) >= 15
+    assert [words for words in plain if judge(words.split(), NOTHING_KNOWN, 400) is not Verdict.TAKES] == []
 
 
 def test_long_speech_is_more_than_a_backchannel() -> None:
