@@ -171,9 +171,13 @@ class EarsConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceConfig:
     engine: str = "auto"
-    """``auto``: flite where ``libflite1`` is present (exact word times), else ``pico``; or ``flite pico marker``."""
+    """``auto``: flite where ``libflite1`` is (exact word times), else ``pico``; or one of ``flite pico kokoro piper``."""
     name: str = ""
-    """Voice of the engine (flite ``rms slt awb kal``; pico ``en-US en-GB``); empty: its best on a phone."""
+    """Voice of the engine (flite ``rms slt awb kal``; pico ``en-US en-GB``; kokoro ``af_heart`` …); empty: its best."""
+    model: str = ""
+    """For ``kokoro`` and ``piper``: a model of ``crosstalk pull`` by its name, or a folder."""
+    program: str = "piper"
+    """The program of ``piper``: a name in ``PATH`` or a path."""
     processes: int = 1
     cache_phrases: int = 2000
 

@@ -254,7 +254,7 @@ VALUES: dict[str, Rule] = (
         "engine.step_budget": above(0, 1),
         "ears.recogniser": one_of("pocketsphinx", "sherpa", "pipecat", "none"),
         "ears.recogniser_processes": between(1, 256),
-        "voice.engine": one_of("auto", "flite", "pico", "marker"),
+        "voice.engine": one_of("auto", "flite", "pico", "kokoro", "piper", "marker"),
         "voice.processes": between(1, 256),
         "voice.cache_phrases": NOT_NEGATIVE,
         "agent.name": slug,
@@ -371,6 +371,13 @@ def _webrtc(config: Config) -> Iterator[Problem]:
             yield "webrtc.hosts", reason
 
 
+def _voice(config: Config) -> Iterator[Problem]:
+    if config.voice.engine in ("kokoro", "piper") and not config.voice.model:
+        yield "voice.model", f"is needed with voice.engine = {config.voice.engine} (crosstalk pull --list)"
+    if config.voice.engine == "piper" and not config.voice.program:
+        yield "voice.program", "is needed with voice.engine = piper"
+
+
 def _ears(config: Config) -> Iterator[Problem]:
     if config.ears.recogniser == "sherpa" and not config.ears.sherpa_model:
         yield "ears.sherpa_model", "is needed with ears.recogniser = sherpa"
@@ -460,6 +467,7 @@ COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _stream,
     _twilio,
     _webrtc,
+    _voice,
     _ears,
     _floor,
     _endpoints,

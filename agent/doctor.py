@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,7 @@ from agent.api.keys import KeyFile
 from agent.config import Config
 from agent.config_load import LoadedConfig, without_password
 from agent.errors import AgentError, ConfigError
+from agent.pull.store import located
 from agent.voice.choose import choose
 
 Status = Literal["ok", "warn", "fail"]
@@ -239,7 +240,7 @@ def check_api_keys(config: Config) -> Iterator[Check]:
 
 def check_voice(config: Config) -> Iterator[Check]:
     try:
-        choice = choose(config.voice)
+        choice = choose(replace(config.voice, model=located(config.models.folder, config.voice.model)))
     except ConfigError as absent:
         yield fail("voice", absent.reason, f"change {absent.path} or install what it needs")
         return

@@ -26,6 +26,7 @@ from agent.pipecat.spawn import check
 from agent.pipecat.spec import Parts
 from agent.pipecat.voice import PipecatVoice
 from agent.ports import Decisions
+from agent.pull.store import located
 from agent.remote.chat import ChatBrain
 from agent.remote.relay import RelayBrain
 from agent.remote.stream import Endpoints
@@ -146,6 +147,8 @@ def open_voice(config: Config, on_death: Callable[[int], None]) -> Voice:
         processes=voice.processes,
         cache_phrases=voice.cache_phrases,
         on_death=on_death,
+        model=located(config.models.folder, voice.model),
+        program=voice.program,
     )
     named = parts_of(config).voice
     if named is None:

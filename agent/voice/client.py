@@ -18,7 +18,7 @@ import numpy as np
 from agent.config import VoiceConfig
 from agent.errors import VoiceFailed
 from agent.voice.cache import Phrase, PhraseCache
-from agent.voice.choose import choose
+from agent.voice.choose import LOADED, choose
 from agent.voice.clauses import Clause, split
 from agent.voice.engine import ClauseJob, Times
 from agent.voice.protocol import SpeechChunk, VoiceInfo, WordSpan
@@ -29,6 +29,11 @@ from agent.voice.worker import Request, VoiceWorker, spawner
 START_TIMEOUT_S: Final = 15.0
 SILENCE_TIMEOUT_S: Final = 5.0
 """A process that has work and says nothing for that long is replaced."""
+SLOW_START_TIMEOUT_S: Final = 60.0
+SLOW_SILENCE_TIMEOUT_S: Final = 30.0
+"""Of engines that load a model and give a clause at once: a long clause takes seconds of CPU."""
+EXACT: Final = ("flite", "marker")
+"""Engines that know their word times."""
 PRELOAD_SLACK_MS: Final = 60_000
 """Nobody waits for a phrase that is rendered ahead of time."""
 TRIES: Final = 2
@@ -48,14 +53,19 @@ class ProcessVoice:
         processes: int = 1,
         cache_phrases: int = 2000,
         on_death: Callable[[int], None] | None = None,
+        model: str = "",
+        program: str = "piper",
     ) -> None:
-        """``engine`` and ``name`` as in ``VoiceConfig`` (``auto``, empty = the best).
+        """``engine``, ``name``, ``model`` and ``program`` as in ``VoiceConfig`` (``auto``, empty = the best).
 
         ``on_death(pid)`` is told of every process that ended by itself. Raises ``ConfigError`` when this host has no
         such voice.
         """
-        choice = choose(VoiceConfig(engine=engine, name=name))
-        self._engine, self._name = choice.engine, choice.name
+        choice = choose(VoiceConfig(engine=engine, name=name, model=model, program=program))
+        self._engine, self._name = choice.engine, choice.handed
+        loads = choice.engine in LOADED
+        self._start_s = SLOW_START_TIMEOUT_S if loads else START_TIMEOUT_S
+        self._silence_s = SLOW_SILENCE_TIMEOUT_S if loads else SILENCE_TIMEOUT_S
         self._count = processes
         self._told = on_death
         self._workers: list[VoiceWorker] = []
@@ -63,7 +73,7 @@ class ProcessVoice:
         self.cache = PhraseCache(0 if self._engine == "marker" else cache_phrases)  # its words depend on their place
         self.restarts = 0
         """Processes that had to be replaced."""
-        self._info = VoiceInfo(name=choice.label, exact_word_times=choice.engine != "pico", why=choice.why)
+        self._info = VoiceInfo(name=choice.label, exact_word_times=choice.engine in EXACT, why=choice.why)
 
     @property
     def info(self) -> VoiceInfo:
@@ -74,7 +84,7 @@ class ProcessVoice:
         self._workers = [self._spawn() for _ in range(self._count)]
         try:
             for worker in self._workers:
-                await worker.ready(START_TIMEOUT_S)
+                await worker.ready(self._start_s)
         except VoiceFailed:
             await self.stop()
             raise
@@ -137,7 +147,7 @@ class ProcessVoice:
             known = sum(pcm.size for pcm in heard)  # of an earlier try: not said twice
             ended = False
             try:
-                while (frame := await _next_frame(worker, request)) is not None:
+                while (frame := await _next_frame(worker, request, self._silence_s)) is not None:
                     ended = frame.kind in (Kind.END, Kind.FAILED)
                     if frame.kind is Kind.TIMES:
                         times = times or unpack_times(frame.payload)
@@ -194,13 +204,13 @@ class ProcessVoice:
             self._told(dead.pid)
 
 
-async def _next_frame(worker: VoiceWorker, request: Request) -> Frame | None:
+async def _next_frame(worker: VoiceWorker, request: Request, silence_s: float) -> Frame | None:
     """Next frame of a request; a process that has been silent for too long is ended (``None`` follows)."""
     while True:
         try:
-            return await request.next(SILENCE_TIMEOUT_S)
+            return await request.next(silence_s)
         except TimeoutError:
-            if worker.silent_s() >= SILENCE_TIMEOUT_S:
+            if worker.silent_s() >= silence_s:
                 worker.kill()
 
 

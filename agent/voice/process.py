@@ -8,6 +8,7 @@ closes.
 from __future__ import annotations
 
 import heapq
+import json
 import select
 import signal
 import socket
@@ -31,7 +32,7 @@ WARM_UP: Final = ClauseJob(("ready", "to", "speak"), ".", 0)
 
 
 def make_engine(engine: str, name: str) -> Engine:
-    """Engine by name. Raises ``VoiceFailed``. Imports are local: no engine needs another's libraries."""
+    """Engine and what ``Choice.handed`` says of it. Raises ``VoiceFailed``. Imports are local: none needs another's."""
     if engine == "flite":
         from agent.voice.flite import FliteEngine
 
@@ -40,6 +41,16 @@ def make_engine(engine: str, name: str) -> Engine:
         from agent.voice.pico import PicoEngine
 
         return PicoEngine(name)
+    if engine == "kokoro":
+        from agent.voice.kokoro import KokoroEngine
+
+        voice, model, _ = json.loads(name)
+        return KokoroEngine(voice, model)
+    if engine == "piper":
+        from agent.voice.piper import PiperEngine
+
+        _, model, program = json.loads(name)
+        return PiperEngine(model, program)
     if engine == "marker":
         from agent.voice.marker import MarkerEngine
 
