@@ -8,7 +8,7 @@ ARGS ?=
 MODEL ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fast lint check fmt demo load bench bench-media bench-duplex doctor system clean
+.PHONY: help serve test fast fuzz lint check fmt demo load bench bench-media bench-duplex bench-doors doctor system clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -38,7 +38,11 @@ test: $(DEV_STAMP) system ## all tests
 	$(BIN)/python -m pytest -q
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
-	$(BIN)/python -m pytest -q -m 'not peer and not slow'
+	$(BIN)/python -m pytest -q -m 'not peer and not slow and not fuzz and not soak'
+
+fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (an hour; MESSAGES=1000 is shorter)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m pytest -q -m fuzz tests/fuzz
 
 lint: $(DEV_STAMP) ## style and types
 	$(BIN)/ruff format --check agent telephony tests deploy
@@ -64,6 +68,9 @@ bench-media: $(STAMP)
 
 bench-duplex: $(STAMP)
 	$(BIN)/crosstalk bench duplex $(ARGS)
+
+bench-doors: $(STAMP) ## browsers, Twilio and sessions beside the telephone (needs the extra webrtc, and Chromium)
+	$(BIN)/crosstalk bench doors $(ARGS)
 
 doctor: $(STAMP) ## check this machine and the configuration
 	$(BIN)/crosstalk doctor $(ARGS)

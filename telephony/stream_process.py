@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from telephony.errors import MediaError
+from telephony.net.http_log import http_log
 from telephony.stream_door import Door
 from telephony.stream_edge import StreamEdge
 
@@ -54,8 +55,8 @@ def new_app(edge: StreamEdge, doors: list[Door]) -> web.Application:
 async def listening(edge: StreamEdge, doors: list[Door], host: str, port: int) -> AsyncIterator[int]:
     """Serve the doors; yields the port."""
     runner = web.AppRunner(
-        new_app(edge, doors), access_log=None, max_line_size=_MAX_HEADER_BYTES, max_field_size=_MAX_HEADER_BYTES,
-        shutdown_timeout=1.0, keepalive_timeout=HEAD_S,
+        new_app(edge, doors), access_log=None, logger=http_log(), max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES, shutdown_timeout=1.0, keepalive_timeout=HEAD_S,
     )  # fmt: skip
     await runner.setup()
     try:

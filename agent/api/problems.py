@@ -65,7 +65,8 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
 
 
 def http_log() -> logging.Logger:
-    """The log of an HTTP server, without what any peer can write into it: a traceback for bytes that are no HTTP."""
+    """The log of an HTTP server, without what any peer can write into it: a traceback for bytes that are no HTTP, or
+    for a client that is gone in the middle of its own request."""
     log = logging.getLogger("agent.http")
     if not any(isinstance(one, _NoBrokenRequests) for one in log.filters):
         log.addFilter(_NoBrokenRequests())
@@ -74,4 +75,4 @@ def http_log() -> logging.Logger:
 
 class _NoBrokenRequests(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
