@@ -16,6 +16,7 @@ from agent import VERSION
 from agent.errors import AgentError, ConfigError
 
 EXIT_USAGE = 2
+DOOR_PARTS = ("browser", "twilio", "neighbours", "script")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,13 +123,31 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _add_call(commands: Any) -> None:
     parser = commands.add_parser("call", help="call an agent as a simulated caller and show the conversation")
-    parser.add_argument("uri", help="sip:user@host:port, or twilio+ws://host:port/twilio/voice (a double of Twilio)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="with twilio+ws: where the auth token stands")
+    parser.add_argument(
+        "uri",
+        help="sip:user@host:port, webrtc+http://host:port (as a browser), live+ws://host:port/v1/live/sessions, or "
+        "twilio+ws://host:port/twilio/voice (a double of Twilio)",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="with twilio+ws and live+ws: where the auth token or token stands"
+    )
     parser.add_argument("--script", type=Path, help="caller script (YAML); default: the shipped parcel conversation")
     parser.add_argument("--out", type=Path, default=Path("out/call"), help="folder for recording, truth and page")
     parser.add_argument("--http", default="", metavar="URL", help="the service's HTTP address, to show words and floor")
+    _with_key(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_call)
+
+
+def _with_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--key", default="", help="API key of the service (better: in CROSSTALK_API_KEY)")
+
+
+def _key(arguments: argparse.Namespace) -> str:
+    """The key of a command: others on this machine can read an argument, but not the environment."""
+    from agent.config_load import process_environment
+
+    return str(arguments.key or process_environment().get("CROSSTALK_API_KEY", ""))
 
 
 def _call(arguments: argparse.Namespace) -> int:
@@ -140,8 +159,10 @@ def _call(arguments: argparse.Namespace) -> int:
             arguments.script,
             arguments.out,
             http_url=arguments.http,
+            key=_key(arguments),
             as_json=arguments.json,
             twilio=_twilio_account(arguments),
+            token=_stream_token(arguments),
         )
     )
 
@@ -158,6 +179,15 @@ def _twilio_account(arguments: argparse.Namespace) -> Any:
         raise ConfigError("twilio.auth_token", "is needed to sign (--config FILE or CROSSTALK_TWILIO__AUTH_TOKEN)")
     given = {"account_sid": twilio.account_sid} if twilio.account_sid else {}
     return TwilioAccount(auth_token=twilio.auth_token, public_url=twilio.public_url.rstrip("/"), **given)
+
+
+def _stream_token(arguments: argparse.Namespace) -> str:
+    """What the live door asks for, by the service's own configuration."""
+    if not arguments.uri.startswith("live+"):
+        return ""
+    from agent.config_load import load_config, process_environment
+
+    return str(load_config(arguments.config, process_environment(), {}).config.stream.token)
 
 
 def _add_demo(commands: Any) -> None:
@@ -188,6 +218,7 @@ def _add_load(commands: Any) -> None:
     parser.add_argument("--rate", type=_positive, default=5.0, help="new calls per second")
     parser.add_argument("--seconds", type=_positive, default=60.0, help="length of a call")
     parser.add_argument("--http", default="", metavar="URL", help="the target's HTTP address, for its CPU figures")
+    _with_key(parser)
     parser.add_argument("--model", default="vad", help="model of the own service (vad, parts, echo …)")
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=_load_test)
@@ -201,6 +232,7 @@ def _load_test(arguments: argparse.Namespace) -> int:
         load_command(
             arguments.uri,
             http_url=arguments.http,
+            key=_key(arguments),
             calls=arguments.calls,
             rate=arguments.rate,
             seconds=arguments.seconds,
@@ -224,6 +256,9 @@ def _add_bench(commands: Any) -> None:
     duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
     duplex.add_argument("--json", action="store_true")
     duplex.set_defaults(run=_bench_duplex)
+    engine = benches.add_parser("engine", help="a speech-native model's tick on this device (extra gpu)")
+    _add_engine_arguments(engine)
+    engine.set_defaults(run=_bench_engine)
     media = benches.add_parser("media", help="the media plane alone")
     media.add_argument("--calls", type=_count, default=500)
     media.add_argument("--seconds", type=_positive, default=10.0)
@@ -234,6 +269,15 @@ def _add_bench(commands: Any) -> None:
     webrtc.add_argument("--seconds", type=_positive, default=10.0)
     webrtc.add_argument("--json", action="store_true")
     webrtc.set_defaults(run=_bench_webrtc)
+
+    doors = benches.add_parser("doors", help="browsers, Twilio and sessions beside the telephone")
+    doors.add_argument("--parts", nargs="+", default=list(DOOR_PARTS), choices=DOOR_PARTS, metavar="PART",
+                       help=f"of {', '.join(DOOR_PARTS)}; default: all")  # fmt: skip
+    doors.add_argument("--rounds", type=_count, default=3, help="more of them, surer figures (about 7 minutes for 3)")
+    doors.add_argument("--legs", type=_count, default=4, help="calls that come and go beside the telephone")
+    doors.add_argument("--delay-ms", type=float, default=0.0, help="one way to the double of Twilio")
+    doors.add_argument("--json", action="store_true")
+    doors.set_defaults(run=_bench_doors)
 
 
 def _bench_duplex(arguments: argparse.Namespace) -> int:
@@ -251,6 +295,25 @@ def _bench_duplex(arguments: argparse.Namespace) -> int:
     )
 
 
+def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    from agent.bench.engine_command import add_arguments
+
+    add_arguments(parser)
+
+
+def _bench_engine(arguments: argparse.Namespace) -> int:
+    from agent.bench.engine_command import run_engine_bench
+
+    result = run_engine_bench(arguments)
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        from agent.bench.engine import table
+
+        print("\n".join(table(result)))
+    return 0
+
+
 def _bench_media(arguments: argparse.Namespace) -> int:
     from agent.bench.media import run_media_bench
 
@@ -266,6 +329,22 @@ def _bench_webrtc(arguments: argparse.Namespace) -> int:
     result = asyncio.run(webrtc_bench(legs=arguments.legs, seconds=arguments.seconds, start_service=start_service))
     _show(result, as_json=arguments.json)
     return 0
+
+
+def _bench_doors(arguments: argparse.Namespace) -> int:
+    from agent.app import start_service
+    from agent.bench.doors import doors_command
+
+    return asyncio.run(
+        doors_command(
+            parts=arguments.parts,
+            rounds=arguments.rounds,
+            legs=arguments.legs,
+            delay_ms=arguments.delay_ms,
+            as_json=arguments.json,
+            start_service=start_service,
+        )
+    )
 
 
 def _show(result: dict[str, Any], *, as_json: bool) -> None:

@@ -44,6 +44,8 @@ class CallResult:
     network: NetworkProfile
     exact_arrivals: bool
     """Arrival times are the kernel's."""
+    started_at: float = 0.0
+    """Monotonic time of the recording's start."""
 
     @property
     def answered(self) -> bool:
@@ -156,6 +158,7 @@ def _result(call: str, phone: Phone, line: Line, seed: int) -> CallResult:
         seed=seed,
         network=line.profile,
         exact_arrivals=line.kernel_stamps,
+        started_at=line.started_at,
     )
 
 

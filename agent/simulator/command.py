@@ -14,12 +14,14 @@ from agent.brain.examples import example_path
 from agent.simulator.caller import CallResult, run_call, save_call
 from agent.simulator.energy import agent_onsets
 from agent.simulator.html import render_page
+from agent.simulator.live_call import is_live_uri, run_live_call
 from agent.simulator.media import MediaThread
 from agent.simulator.script import Script, load_script
-from agent.simulator.service import fetch_timeline, media_offset_s
+from agent.simulator.service import check_access, fetch_timeline, media_offset_s
 from agent.simulator.show import show_timeline
 from agent.simulator.timeline import Timeline, build_timeline
 from agent.simulator.twilio_call import TwilioAccount, run_twilio_call
+from agent.simulator.webrtc_call import is_webrtc_uri, run_webrtc_call
 
 DEFAULT_SCRIPT = "parcel.yaml"
 
@@ -30,19 +32,26 @@ async def call_command(
     out: Path,
     *,
     http_url: str = "",
+    key: str = "",
     as_json: bool = False,
     twilio: TwilioAccount | None = None,
+    token: str = "",
 ) -> int:
     """Place the call and show it; returns the exit code. With ``as_json`` stdout gets one object and nothing else.
 
-    ``twilio``: for a ``twilio+ws`` address, whose calls come by Twilio's double.
+    ``key``: API key for ``http_url`` and for calls as a browser. ``twilio``: for a ``twilio+ws`` address, whose calls
+    come by Twilio's double. ``token``: of a ``live+ws`` address (``stream.token``). Raises ``AgentError`` where the
+    service does not take the key.
     """
+    http_url = http_url.rstrip("/")
+    if http_url:
+        await check_access(http_url, key)
     progress = Console(stderr=True)
     path = script or example_path("scripts") / DEFAULT_SCRIPT
     loaded = load_script(path)
     with MediaThread() as media, progress.status(f"calling {uri} …", spinner="dots"):
-        result = await _placed(uri, loaded, media, twilio)
-        entries = await fetch_timeline(http_url.rstrip("/"), result.book) if result.book.status else []
+        result = await _placed(uri, loaded, media, twilio, key=key, token=token)
+        entries = await fetch_timeline(http_url, result.book, key) if result.book.status else []
     save_call(result, out)
     timeline = build_timeline(
         loaded.name,
@@ -65,9 +74,15 @@ async def call_command(
     return 0 if result.answered else 1
 
 
-async def _placed(uri: str, script: Script, media: MediaThread, twilio: TwilioAccount | None) -> CallResult:
+async def _placed(
+    uri: str, script: Script, media: MediaThread, twilio: TwilioAccount | None, *, key: str, token: str
+) -> CallResult:
     if twilio is not None:
         return (await run_twilio_call(uri, script, account=twilio, call=script.name)).result
+    if is_live_uri(uri):
+        return (await run_live_call(uri, script, token=token, call=script.name)).result
+    if is_webrtc_uri(uri):
+        return (await run_webrtc_call(uri, script, key=key, call=script.name)).result
     return await run_call(uri, script, media=media, call=script.name)
 
 

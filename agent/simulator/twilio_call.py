@@ -15,22 +15,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from xml.etree import ElementTree as ET
 
 import aiohttp
-import numpy as np
 
 from agent.simulator.caller import CallResult
-from agent.simulator.network import CLEAN
-from agent.simulator.performer import Performer
 from agent.simulator.phone import DialFailed, PhoneBook
-from agent.simulator.recording import wire_channel
-from agent.simulator.render import Cue, Renderer, background
+from agent.simulator.render import Cue, Renderer
 from agent.simulator.script import Script
-from agent.simulator.twilio_double import PlaybackBuffer, StreamDouble, StreamFacts, StreamLine, StreamNetwork
-from telephony.audio.g711 import ulaw_decode
+from agent.simulator.stream_line import StreamLine, new_line, stream_result
+from agent.simulator.twilio_double import PlaybackBuffer, StreamDouble, StreamFacts, StreamNetwork
 
 SCHEMES = {"twilio+ws": "http", "twilio+wss": "https"}
 WEBHOOK_S = 15.0
@@ -247,13 +242,7 @@ async def run_twilio_call(
     if cues is None:
         cues = await asyncio.to_thread((renderer or Renderer()).cues, script)
     seed = script.seed if seed is None else seed
-    line = StreamLine(
-        Performer(call, cues, control=control, max_s=script.max_s),
-        noises=lambda kind, snr_db: background(kind, snr_db, script),
-        rng=np.random.default_rng(seed),
-        on_audio=_unheard,
-        on_key=_unheard,
-    )
+    line = new_line(script, cues, call=call, control=control, seed=seed)
     try:
         made = TwilioCall(uri, account, line, network=network or StreamNetwork(), caller=_number())
         on_call(made)
@@ -262,30 +251,9 @@ async def run_twilio_call(
                 await made.run()
     finally:
         line.close()
-    return TwilioResult(result=_result(call, made, line, seed), trace=made.trace)
+    return TwilioResult(result=stream_result(call, made.book, line, seed), trace=made.trace)
 
 
 def _number() -> str:
     """A number of a fictitious range, unlike any other."""
     return f"+1555{secrets.randbelow(10**10):010d}"
-
-
-def _unheard(_: Any) -> None:
-    """Before the stream there is nobody to tell."""
-
-
-def _result(call: str, made: TwilioCall, line: StreamLine, seed: int) -> CallResult:
-    track, caller = line.track(), line.sent_pcm()
-    return CallResult(
-        call=call,
-        book=made.book,
-        events=sorted(line.performer.events, key=lambda event: event.start),
-        notes=line.performer.notes,
-        caller=caller,
-        agent=wire_channel(track, ulaw_decode, length_s=len(caller) / 8000),
-        track=track,
-        pacing=line.pacing,
-        seed=seed,
-        network=CLEAN,
-        exact_arrivals=True,
-    )

@@ -13,10 +13,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import struct
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,13 +22,7 @@ from typing import Any
 import aiohttp
 
 from agent.simulator.clips import PACKET_SAMPLES
-from agent.simulator.line import Deliver, Line
-from agent.simulator.performer import FRAME_S, Frame
-from telephony.media import LegMedia
-
-SILENT_BYTE = b"\xff"
-HEADER_BYTES = 12
-_HEADER = struct.Struct("!BBHII")
+from agent.simulator.stream_line import StreamLine, keep_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,36 +93,6 @@ class PlaybackBuffer:
         return audio, names
 
 
-class StreamLine(Line):
-    """A caller whose audio goes into a media stream and comes out of a playback buffer."""
-
-    def __init__(self, *args: Any, on_audio: Callable[[bytes], None], on_key: Callable[[str], None], **more: Any):
-        super().__init__(*args, **more)
-        self._on_audio, self._on_key = on_audio, on_key
-        self._heard_packets = 0
-
-    def begin(self, now: float) -> None:
-        """The stream has begun."""
-        media = LegMedia(codec="PCMU", payload_type=0, dtmf_payload_type=None, remote=("stream", 0), signalling_ip="")
-        self.start(media, now)
-
-    def hear(self, at: float, audio: bytes) -> None:
-        """What the loudspeaker plays from ``at`` on (monotonic): up to one packet of mu-law."""
-        self._heard_packets += 1
-        timestamp = round((at - self.started_at) * 8000) & 0xFFFFFFFF
-        head = _HEADER.pack(0x80, 0, self._heard_packets & 0xFFFF, timestamp, 1)
-        self._take(at, head + audio.ljust(PACKET_SAMPLES, SILENT_BYTE))
-
-    def _send(self, frame: Frame, now: float, deliver: Deliver) -> None:
-        super()._send(frame, now, deliver)
-        if frame.key:  # told, not sounded
-            self._pressed = None
-            self._on_key(frame.key)
-
-    def _transmit(self, packet: bytes, now: float, deliver: Deliver, remote: tuple[str, int]) -> None:
-        self._on_audio(packet[HEADER_BYTES:])
-
-
 @dataclass(slots=True)
 class StreamFacts:
     """What became of one stream."""
@@ -172,7 +134,7 @@ class StreamDouble:
         self._out: deque[tuple[float, str]] = deque()
         self._out_ready = asyncio.Event()
         self._over = asyncio.Event()
-        line._on_audio, line._on_key = self.send_audio, self.send_key
+        line.on_audio, line.on_key = self.send_audio, self.send_key
 
     async def run(self) -> None:
         """The whole stream. Cancels nothing outside itself."""
@@ -258,17 +220,14 @@ class StreamDouble:
 
     async def _talk(self) -> None:
         """Every 20 ms at absolute deadlines: play to the caller what is there, take what the caller says."""
-        line = self._line
-        while not line.finished:
-            due = line.due()
-            if (left := due - time.monotonic()) > 0:
-                await asyncio.sleep(left)
-            audio, names = self.buffer.play(PACKET_SAMPLES)
-            if audio:
-                line.hear(due, audio)
-            self._send_marks(names)
-            line.tick(time.monotonic(), _nowhere)
+        await keep_time(self._line, self._play)
         self.hang_up()
+
+    def _play(self, due: float) -> None:
+        audio, names = self.buffer.play(PACKET_SAMPLES)
+        if audio:
+            self._line.hear(due, audio)
+        self._send_marks(names)
 
     # --- from the server ---
 
@@ -310,10 +269,3 @@ class StreamDouble:
                 self._send_marks(self.buffer.clear())
             case _:
                 raise ValueError("unknown event")
-
-
-def _nowhere(at: float, packet: bytes, remote: tuple[str, int]) -> None:
-    """A stream sends no datagrams."""
-
-
-FRAME_BYTES = round(FRAME_S * 8000)
