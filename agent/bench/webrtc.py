@@ -186,7 +186,7 @@ async def _telephone(http: aiohttp.ClientSession, service: Running, legs: int) -
         for _ in range(ROUNDS):
             alone.append(await _lateness_ms(service, media))
             async with asyncio.TaskGroup() as group:
-                coming = group.create_task(_come_and_go(http, service, legs))
+                coming = group.create_task(come_and_go(http, service.http_url, legs, COME_AND_GO_S))
                 beside.append(await _lateness_ms(service, media))
             calls += coming.result()
     return {
@@ -202,11 +202,12 @@ async def _lateness_ms(service: Running, media: MediaThread) -> Any:
     return ordered(result.track).lateness_s() * 1000.0
 
 
-async def _come_and_go(http: aiohttp.ClientSession, service: Running, legs: int) -> int:
+async def come_and_go(http: aiohttp.ClientSession, url: str, legs: int, seconds: float) -> int:
+    """``legs`` browsers at a time, a second each, for ``seconds``; how many there were."""
     loop = asyncio.get_running_loop()
-    until, calls = loop.time() + COME_AND_GO_S - 2.0, 0
+    until, calls = loop.time() + seconds - 2.0, 0
     while loop.time() < until:
-        async with _callers(http, service.http_url, legs, codec="opus", tokens=True):
+        async with _callers(http, url, legs, codec="opus", tokens=True):
             calls += legs
             await asyncio.sleep(1.0)
     return calls

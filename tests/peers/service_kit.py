@@ -81,8 +81,9 @@ def log_text(service: Service) -> str:
 
 def assert_clean_log(service: Service) -> None:
     """No traceback, no call that failed, in any process of the service."""
-    bad = [line for line in log_text(service).splitlines() if "Traceback" in line or "call.failed" in line]
-    assert not bad, bad
+    log = log_text(service)
+    bad = [line for line in log.splitlines() if "Traceback" in line or "call.failed" in line]
+    assert not bad, log[log.index(bad[0]) :][:4000]
 
 
 def rms(pcm: NDArray[np.int16]) -> float:

@@ -13,12 +13,12 @@ import pytest
 
 from agent.app import Service
 from agent.bench.conversations import turn
+from agent.bench.doors_twilio import both_doors, stops_ms, word_errors
 from agent.bench.duplex_scripts import LONG_ANSWERS
 from agent.simulator.script import HangUp, Keys, Script, Step, Wait, WaitReply
 from agent.simulator.service import fetch_json, fetch_timeline, find_call
 from agent.simulator.twilio_call import TwilioCall, TwilioResult, run_twilio_call, sign_request
 from agent.simulator.twilio_double import StreamNetwork
-from tests.peers import twilio_kit
 from tests.peers.twilio_kit import ACCOUNT, AUTH_TOKEN, twilio_service, voice_uri
 from tests.unit.telephony.twilio.rest import rest_double
 
@@ -162,12 +162,13 @@ async def test_after_a_stall_the_caller_hears_no_old_audio(service: Service) -> 
 @pytest.mark.slow
 async def test_silence_comes_as_fast_as_by_sip_and_the_heard_text_is_right(service: Service) -> None:
     """Same script, same time, same service; whole answers lie ready in the worker when they are interrupted."""
-    sip, twilio, found = await twilio_kit.both_doors(service, count=4, seed=7, cues={})
-    by_sip, by_twilio = twilio_kit.stops_ms([sip]), twilio_kit.stops_ms([twilio])
+    pair = await both_doors(service, count=4, seed=7, cues={})
+    by_sip, by_twilio = stops_ms([pair.sip]), stops_ms([pair.twilio])
     assert len(by_twilio) >= 3
-    assert statistics.fmean(by_twilio) <= statistics.fmean(by_sip) + 200, (by_sip, by_twilio)
-    errors = twilio_kit.word_errors([twilio])
+    assert statistics.fmean(by_twilio.values()) <= statistics.fmean(by_sip.values()) + 200, (by_sip, by_twilio)
+    errors = word_errors([pair.twilio])
     assert len(errors) >= 3
     assert sum(abs(error) <= 1 for error in errors) >= len(errors) - 1, errors
-    assert found.trace.buffers[0].deepest <= 140 * 8, "100 ms by our clock; two ticks of it are not the double's"
-    assert found.trace.buffers[0].clears >= len(errors)
+    buffer = pair.trace.trace.buffers[0]
+    assert buffer.deepest <= 140 * 8, "100 ms by our clock; two ticks of it are not the double's"
+    assert buffer.clears >= len(errors)
