@@ -21,6 +21,7 @@ from agent import VERSION
 from agent.config import Config, WebhookEndpoint
 from agent.config_load import process_environment
 from agent.config_wire import to_wire
+from agent.errors import ConfigError
 from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.pipecat.agent_file import parts_of
@@ -144,13 +145,30 @@ def _free_port() -> int:
 
 
 async def serve(config: Config, *, log: Log) -> int:
-    """Run a service in the foreground; returns its exit code."""
+    """Run a service in the foreground; returns its exit code. Raises ``ConfigError``."""
+    check_recordings(config)
     with _run_folder(config.service.run_folder) as folder:
         config = settled(config)
         config, extra = with_example(keyed(config), folder)
         log.info(LogEvent.SERVICE_STARTING, version=VERSION)
         supervisor = Supervisor([*extra, *roles_of(config, folder)], log=log, drain_s=config.service.drain_s)
         return await supervisor.run()
+
+
+def check_recordings(config: Config) -> None:
+    """Where recordings are to be written must be seen at the start, not at the first call's end.
+
+    Raises ``ConfigError`` naming the key. Calls that are recorded by the customer's word alone are not known yet.
+    """
+    if not config.recording.enabled:
+        return
+    folder = Path(config.recording.folder)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-"):
+            pass
+    except OSError as wrong:
+        raise ConfigError("recording.folder", f"{folder.absolute()} cannot be written: {wrong.strerror}") from None
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from agent.app import READY_FILE, worker_names
 from agent.config import Config
 from agent.config_load import process_environment
 from agent.customer import CustomerServer
-from agent.errors import StoreUnavailable, VoiceFailed
+from agent.errors import AgentError, StoreUnavailable, VoiceFailed
 from agent.events.names import LogEvent
 from agent.leases import Leases
 from agent.mcp.tools import McpTools
@@ -181,10 +181,13 @@ class Front:
             tasks.start(self._keep_worker(name, connected[name]))
         edge_up = asyncio.Event()
         tasks.start(self._keep_edge(edge_up))
-        async with asyncio.timeout(START_S):
-            await edge_up.wait()
-            for name in names:
-                await connected[name].wait()
+        try:
+            async with asyncio.timeout(START_S):
+                for event in (edge_up, *connected.values()):
+                    await event.wait()
+        except TimeoutError:
+            late = [name for name, event in {"edge": edge_up, **connected}.items() if not event.is_set()]
+            raise AgentError(f"no connection to {', '.join(late)} within {START_S:g} s after the start") from None
 
     async def _keep_worker(self, name: str, connected: asyncio.Event) -> None:
         while True:
@@ -197,7 +200,16 @@ class Front:
             self._registry.add(client, spare=name.startswith("spare") and connected.is_set() is False)
             connected.set()
             hello = client.hello
-            self._log.info(LogEvent.WORKER_CONNECTED, worker=name, model=hello.model, rows=hello.rows, pid=hello.pid)
+            self._log.info(
+                LogEvent.WORKER_CONNECTED,
+                worker=name,
+                model=hello.model,
+                rows=hello.rows,
+                pid=hello.pid,
+                step_ms=hello.step_ms,
+                measured_p99_ms=hello.step_p99_ms,
+                measured_worst_ms=hello.step_worst_ms,
+            )
             await client.lost.wait()
             del self._workers[name]
             if not self._stop.is_set():
@@ -308,6 +320,7 @@ class Front:
     def _worker_health(self, name: str, client: WorkerClient) -> dict[str, Any]:
         stats, hello = client.stats, client.hello
         shown: dict[str, Any] = {"name": name, "pid": hello.pid, "rows": hello.rows, "seats": client.seats}
+        shown["measured_p99_ms"] = hello.step_p99_ms
         if stats is not None:
             shown |= {
                 "step_p50_ms": stats.step_p50_ms,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from telephony.errors import RemoteProtocolError
@@ -119,6 +119,8 @@ class WorkerHello(Message):
     step_ms: int
     step_p99_ms: dict[str, float]
     """Measured at start: batch size to p99 of one step."""
+    step_worst_ms: dict[str, float] = field(default_factory=dict)
+    """The same of the worst window that was measured: far above, and neighbours took their share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,7 @@ class Worker:
             rows=self.admission.offered,
             step_ms=step_ms,
             step_p99_ms={str(size): round(ms, 3) for size, ms in costs.p99_ms.items()},
+            step_worst_ms={str(size): round(ms, 3) for size, ms in costs.worst_ms.items()},
         )
         self.control_address = address_of(self._control, control_path)
         self._edges: list[EdgePeer] = []

@@ -19,23 +19,21 @@ SMOOTHING: Final = 0.3
 
 
 class Degradation(IntEnum):
-    """What is given up, in this order; all of it comes back. Live calls keep their voice."""
+    """What is given up, in this order; all of it comes back. Live calls keep their voice.
+
+    The ladder has no rungs for what is not there: the agent makes no backchannels of its own, and the ears that ship
+    are the ones that cost least.
+    """
 
     NORMAL = 0
     NO_PREPARATION = 1
     """No early preparation of answers."""
-    NO_BACKCHANNELS = 2
-    """No backchannels of our own."""
-    NO_NEW_CALLS = 3
-    BASELINE_EARS = 4
-    """Ears that cost least."""
+    NO_NEW_CALLS = 2
 
 
 THRESHOLDS: Final = {
     Degradation.NO_PREPARATION: 0.70,
-    Degradation.NO_BACKCHANNELS: 0.80,
     Degradation.NO_NEW_CALLS: 0.90,
-    Degradation.BASELINE_EARS: 0.97,
 }
 """Share of a step that all its batches together take (p95 of a second, smoothed)."""
 
@@ -51,10 +49,12 @@ def percentile(values: list[float], share: float) -> float:
 class StepCosts:
     """Measured p99 of one step by batch size; linear between the measured sizes and beyond the last."""
 
-    def __init__(self, p99_ms: dict[int, float]) -> None:
+    def __init__(self, p99_ms: dict[int, float], *, worst_ms: dict[int, float] | None = None) -> None:
+        """``worst_ms``: the same of the worst window that was measured, to tell how much the machine's others took."""
         if not p99_ms:
             raise ValueError("no batch size was measured")
         self.p99_ms = dict(sorted(p99_ms.items()))
+        self.worst_ms = dict(sorted((worst_ms or p99_ms).items()))
 
     def at(self, rows: int) -> float:
         """p99 in milliseconds of a batch of ``rows``."""
@@ -113,7 +113,7 @@ class Admission:
         if now - self._level_since < DWELL_S:
             return
         level = self.level
-        if level < Degradation.BASELINE_EARS and self.load >= THRESHOLDS[Degradation(level + 1)]:
+        if level < max(Degradation) and self.load >= THRESHOLDS[Degradation(level + 1)]:
             self.level, self._level_since = Degradation(level + 1), now
         elif level > Degradation.NORMAL and self.load < THRESHOLDS[level] - HYSTERESIS:
             self.level, self._level_since = Degradation(level - 1), now

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from agent.scheduler.admission import Admission, Degradation, StepCosts, percentile
+from agent.scheduler.admission import THRESHOLDS, Admission, Degradation, StepCosts, percentile
 
 
 def test_costs_are_linear_between_and_beyond_the_measured_sizes() -> None:
@@ -35,10 +35,19 @@ def test_the_ladder_goes_up_one_step_at_a_time_and_comes_back() -> None:
         busy = 0.0195 if second < 20 else 0.002
         admission.observe([busy] * 50, seats=10, now=float(second))
         levels.append(admission.level)
-    assert max(levels) is Degradation.BASELINE_EARS
+    assert max(levels) is Degradation.NO_NEW_CALLS
     assert all(abs(a - b) <= 1 for a, b in pairwise(levels))
     assert levels[-1] is Degradation.NORMAL
     assert admission.offered == 50
+
+
+def test_every_level_gives_something_up() -> None:
+    assert set(Degradation) - {Degradation.NORMAL} == set(THRESHOLDS)
+    admission = Admission(offered=50, step_ms=20)
+    refusals = []
+    for admission.level in Degradation:
+        refusals.append(admission.refusal(1))
+    assert refusals == [None, None, "pool_full"]  # the level between stops preparation: test_tick
 
 
 def test_running_calls_that_fill_the_budget_keep_new_ones_out() -> None:
