@@ -43,7 +43,8 @@ from agent.services import Services
 from agent.streams import Streams
 from agent.switchboard import Switchboard
 from agent.tasks import Tasks
-from agent.voice.protocol import Voice
+from agent.voice.fallback import FallbackVoice
+from agent.voice.protocol import VoiceInfo
 from agent.webrtc import PROCESS as WEBRTC
 from agent.webrtc import WebRtc
 from telephony.clock import MonotonicClock
@@ -82,7 +83,7 @@ class Front:
         self._stop = asyncio.Event()
         self._ready = False
         self._switchboard: Switchboard
-        self._voice: Voice
+        self._voice: FallbackVoice
         self._plane: SipPlane
         self._twilio: TwilioCalls
         self._http_port = 0
@@ -122,7 +123,7 @@ class Front:
         brain = open_brain(config, more_tools=mcp.specs)
         if isinstance(brain, contextlib.AbstractAsyncContextManager):
             await stack.enter_async_context(brain)
-        self._voice = open_voice(config, lambda pid: self._log.warning(LogEvent.VOICE_FAILED, pid=pid))
+        self._voice = open_voice(config, self._voice_died, self._voice_changed)
         await self._voice.start()
         stack.push_async_callback(self._voice.stop)
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
@@ -165,6 +166,14 @@ class Front:
         await self._serve_http(stack, customer, tasks)
         self._ready = True
         self._announce()
+
+    def _voice_died(self, pid: int) -> None:
+        self._metrics.voice_deaths_total.inc()
+        self._log.warning(LogEvent.VOICE_FAILED, pid=pid)
+
+    def _voice_changed(self, before: VoiceInfo, now: VoiceInfo | None, why: str) -> None:
+        speaks = now.name if now is not None else "none"
+        self._log.warning(LogEvent.VOICE_CHANGED, before=before.name, speaks=speaks, why=why)
 
     async def _preload(self, phrases: list[str]) -> None:
         try:
@@ -301,12 +310,11 @@ class Front:
         workers = [self._worker_health(name, client) for name, client in self._workers.items()]
         up = bool(self._workers) and self._edge.connected
         status = "draining" if self._stop.is_set() else "ready" if self._ready and up else "degraded"
-        info = self._voice.info
         return {
             "status": status,
             "version": VERSION,
             "calls": len(self._switchboard.live),
-            "voice": {"name": info.name, "exact_word_times": info.exact_word_times, "why": info.why},
+            "voice": self._voice.state,
             "ears": {"model": self._config.engine.model, "recogniser": self._config.ears.recogniser},
             "workers": workers,
             "edge": self._edge_stats,
@@ -345,6 +353,7 @@ class Front:
             metrics.media_process(name, **punctuality)
         levels = [client.stats.degradation for client in self._workers.values() if client.stats is not None]
         metrics.degradation_level.set(max(levels, default=0))
+        metrics.voice_fallback.set("instead_of" in self._voice.state)
         metrics.log_dropped.set(self._writer.dropped)
         metrics.store_away.set(customer.store.is_away)
         metrics.store_timeline_dropped.set(customer.store.dropped_timeline)

@@ -94,6 +94,8 @@ class Metrics:
             "event_loop_lag_seconds", "How late the event loop wakes", LAG_S, "process"
         )
         self.build_info = self._gauge("build_info", "Always 1", "version", "commit", "model")
+        self.voice_deaths_total = self._counter("voice_deaths_total", "Voice processes that ended by themselves")
+        self.voice_fallback = self._gauge("voice_fallback", "1 while another voice speaks in place of the chosen one")
         self.log_dropped = self._gauge("log_dropped", "Log lines of this process lost since its start")
 
     def _wire(self) -> None:

@@ -56,13 +56,19 @@ class Mouth:
         call_id: str,
         on_failure: Callable[[str], None],
         on_words: Callable[[int, Sequence[WordSpan]], None] = lambda number, words: None,
+        on_voice: Callable[[str], None] = lambda name: None,
     ) -> None:
-        """``on_words``: told of the words of an utterance (its number) as soon as their times are known."""
+        """``on_words``: told of the words of an utterance (its number) as soon as their times are known.
+
+        ``on_voice``: told when another voice speaks from now on; empty: the chosen one again.
+        """
         self._own: CallVoice | None = voice.of_call(call_id) if isinstance(voice, PerCallVoice) else None
         self._voice: Voice | CallVoice = self._own or voice
         self._call_id = call_id
         self._on_failure = on_failure
         self._on_words = on_words
+        self._on_voice = on_voice
+        self._speaks = ""
         self._seat: Seat | None = None
         self._next = 1
         self._waiting: deque[Utterance] = deque()
@@ -219,6 +225,9 @@ class Mouth:
                 if self._current_dropped or self._seat is not seat:
                     return
                 last = piece.last
+                if piece.voice != self._speaks:
+                    self._speaks = piece.voice
+                    self._on_voice(piece.voice)
                 seat.send(_audio(self._call_id, utterance.number, piece))
                 if new := [word for word in piece.words if word.clause not in shown]:
                     self._on_words(utterance.number, new)

@@ -31,6 +31,7 @@ from agent.remote.chat import ChatBrain
 from agent.remote.relay import RelayBrain
 from agent.remote.stream import Endpoints
 from agent.voice.client import ProcessVoice
+from agent.voice.fallback import FallbackVoice, Told, others
 from agent.voice.protocol import Voice
 from telephony.clock import MonotonicClock
 
@@ -138,8 +139,11 @@ def _text_of(path: str, key: str) -> str:
         raise ConfigError(key, f"{path} cannot be read: {wrong}") from None
 
 
-def open_voice(config: Config, on_death: Callable[[int], None]) -> Voice:
-    """The voice is not started yet; ``on_death(pid)`` is told of each of its processes that ended by itself."""
+def open_voice(config: Config, on_death: Callable[[int], None], told: Told) -> FallbackVoice:
+    """The voice with those behind it, none of them started yet.
+
+    ``on_death(pid)`` is told of each process that ended by itself, ``told`` of each change of the voice.
+    """
     voice = config.voice
     own = ProcessVoice(
         voice.engine,
@@ -150,6 +154,21 @@ def open_voice(config: Config, on_death: Callable[[int], None]) -> Voice:
         model=located(config.models.folder, voice.model),
         program=voice.program,
     )
+    behind = [
+        ProcessVoice(
+            other.engine,
+            other.name,
+            processes=voice.processes,
+            cache_phrases=voice.cache_phrases,
+            on_death=on_death,
+        )
+        for other in others(own.engine)
+    ]
+    return FallbackVoice(_named_voice(config, own, on_death), behind, clock=MonotonicClock(), told=told)
+
+
+def _named_voice(config: Config, own: ProcessVoice, on_death: Callable[[int], None]) -> Voice:
+    """The service that the agent's file names, in front of ``own``; ``own`` where it names none."""
     named = parts_of(config).voice
     if named is None:
         return own
@@ -157,7 +176,7 @@ def open_voice(config: Config, on_death: Callable[[int], None]) -> Voice:
     return PipecatVoice(
         named,
         own,
-        cache_phrases=voice.cache_phrases,
+        cache_phrases=config.voice.cache_phrases,
         on_death=on_death,
         on_failure=lambda call_id, why: log.warning(LogEvent.VOICE_FAILED, call_id=call_id, error=why),
     )

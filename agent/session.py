@@ -418,6 +418,7 @@ class Session:
             call_id=self.call_id,
             on_failure=lambda error: self._books.log.warning(LogEvent.VOICE_FAILED, error=error),
             on_words=self._show_words,
+            on_voice=self._note_voice,
         )
         self._start(mouth.run())
         brain = self._services.brain_of(decision.agent) if decision.agent else None
@@ -428,6 +429,10 @@ class Session:
         dialogue = Dialogue(conversation, mouth, self, self._books, call_id=self.call_id, spawn=self._start)
         dialogue.attach(seat)
         return dialogue
+
+    def _note_voice(self, name: str) -> None:
+        """``name`` speaks in place of the chosen voice; empty: that one speaks again."""
+        self._books.note("voice", at=None, name=name or self._services.voice.info.name, is_fallback=bool(name))
 
     def _show_words(self, number: int, words: Sequence[WordSpan]) -> None:
         """Words that are rendered, with their times in ms from the utterance's start: not for the record."""

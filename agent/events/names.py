@@ -126,6 +126,7 @@ class LogEvent(StrEnum):
     WORKER_ROW_FAILED = "worker.row_failed"
     VOICE_LIVE = "voice.live"
     VOICE_FAILED = "voice.failed"
+    VOICE_CHANGED = "voice.changed"
     EARS_LIVE = "ears.live"
     STORE_OPENED = "store.opened"
     STORE_AWAY = "store.away"

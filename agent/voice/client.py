@@ -79,6 +79,11 @@ class ProcessVoice:
     def info(self) -> VoiceInfo:
         return self._info
 
+    @property
+    def engine(self) -> str:
+        """As it was chosen."""
+        return self._engine
+
     async def start(self) -> None:
         """Start the processes and warm them up. Raises ``VoiceFailed``."""
         self._workers = [self._spawn() for _ in range(self._count)]

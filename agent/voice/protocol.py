@@ -34,6 +34,8 @@ class SpeechChunk:
     A voice that learns the times later sends the words of the clause again: they replace the earlier ones."""
     last: bool
     """Nothing follows in this utterance."""
+    voice: str = ""
+    """Name of the voice that speaks in place of the chosen one; empty: it speaks itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -565,6 +566,24 @@ async def test_disclosure_that_the_voice_could_not_say_is_not_told_as_heard(monk
         await rig.settle()
         assert len(rig.seat.of(BeginUtterance)) == 1  # and a dead voice is not asked for ever
     assert "disclosure.completed" not in rig.store.names()
+
+
+async def test_change_of_the_voice_is_told_in_the_timeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["", "second", "second", ""])
+    speak = fakes.FakeVoice.speak
+
+    async def by_turns(self: fakes.FakeVoice, text: str) -> AsyncIterator[Any]:
+        name = next(names)
+        async for chunk in speak(self, text):
+            yield replace(chunk, voice=name)
+
+    monkeypatch.setattr(fakes.FakeVoice, "speak", by_turns)
+    rig = Rig()
+    async with running(rig):
+        for number in range(1, 4):
+            await rig.turn("anything", number)
+    told = [entry.data for entry in rig.store.timeline if entry.kind == "voice"]
+    assert told == [{"name": "second", "is_fallback": True}, {"name": "fake", "is_fallback": False}]
 
 
 async def test_disclosure_is_told_when_it_was_heard_whole() -> None:
