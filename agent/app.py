@@ -25,6 +25,7 @@ from agent.errors import ConfigError
 from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.pipecat.agent_file import parts_of
+from agent.pull.store import located
 from agent.streams import PROCESS, edge_options, keyed
 from agent.supervisor import Role, Supervisor
 from agent.webrtc import PROCESS as WEBRTC
@@ -79,7 +80,7 @@ def _worker(config: Config, run_folder: str, name: str) -> Role:
         model_options = {
             "recogniser": config.ears.recogniser,
             "processes": config.ears.recogniser_processes,
-            "sherpa_model": config.ears.sherpa_model,
+            "sherpa_model": located(config.models.folder, config.ears.sherpa_model),
         }
     if (
         config.ears.recogniser == "pipecat"

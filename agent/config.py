@@ -162,16 +162,16 @@ class EngineConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarsConfig:
     recogniser: str = "pocketsphinx"
-    """``pocketsphinx`` (hardly any human on a phone), ``sherpa``, ``pipecat`` (in the agent's file), ``none`` (keys)."""
+    """``pocketsphinx`` (hardly any human on a phone), ``sherpa``, ``pipecat`` (agent's file), ``none`` (keys)."""
     recogniser_processes: int = 1
     sherpa_model: str = ""
-    """Folder of a streaming sherpa-onnx model that you supply."""
+    """A streaming model of ``crosstalk pull`` by its name, or a folder with one for sherpa-onnx."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceConfig:
     engine: str = "auto"
-    """``auto``: flite where ``libflite1`` is (exact word times), else ``pico``; or one of ``flite pico kokoro piper``."""
+    """``auto``: flite where ``libflite1`` is (exact word times), else ``pico``; or ``flite pico kokoro piper``."""
     name: str = ""
     """Voice of the engine (flite ``rms slt awb kal``; pico ``en-US en-GB``; kokoro ``af_heart`` …); empty: its best."""
     model: str = ""

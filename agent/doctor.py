@@ -24,9 +24,13 @@ from urllib.parse import urlsplit
 from agent.api.keys import KeyFile
 from agent.config import Config
 from agent.config_load import LoadedConfig, without_password
-from agent.errors import AgentError, ConfigError
-from agent.pull.store import located
-from agent.voice.choose import choose
+from agent.errors import AgentError, ConfigError, ModelError, VoiceFailed
+from agent.model.parts.sherpa_files import check_model
+from agent.model.parts.trial import try_engine
+from agent.pull.store import ModelFolder, located
+from agent.voice.choose import LOADED, Choice, choose
+from agent.voice.piper import PiperEngine
+from agent.voice.process import make_engine, warm
 
 Status = Literal["ok", "warn", "fail"]
 
@@ -244,10 +248,36 @@ def check_voice(config: Config) -> Iterator[Check]:
     except ConfigError as absent:
         yield fail("voice", absent.reason, f"change {absent.path} or install what it needs")
         return
-    if choice.engine == "pico" and config.voice.engine == "auto" and not config.voice.name:
+    if choice.engine in LOADED:
+        yield _loaded_voice(choice)
+    elif choice.engine == "pico" and config.voice.engine == "auto" and not config.voice.name:
         yield warn("voice", f"{choice.label}: {choice.why}", "for exact word times install libflite1 (Debian, Ubuntu)")
     else:
         yield ok("voice", f"{choice.label}: {choice.why}")
+
+
+def _loaded_voice(choice: Choice) -> Check:
+    """Says a few words into nothing: files that are damaged show when they are loaded."""
+    begin = time.monotonic()
+    try:
+        engine = warm(make_engine(choice.engine, choice.handed))
+        if isinstance(engine, PiperEngine):
+            engine.close()
+    except VoiceFailed as wrong:
+        return fail("voice", str(wrong), "crosstalk pull --verify; docs/howto/models.md")
+    return ok("voice", f"{choice.label}: {choice.why} (loaded and tried in {time.monotonic() - begin:.1f} s)")
+
+
+def check_models(config: Config) -> Iterator[Check]:
+    folder = ModelFolder(Path(config.models.folder))
+    held = folder.held()
+    wrong = [f"{model.name}: {problem}" for model in held for problem in folder.problems(model)]
+    if wrong:
+        yield fail("models", f"{config.models.folder}: {'; '.join(wrong)}", "crosstalk pull the model again")
+    elif held:
+        yield ok("models", f"{config.models.folder}: {', '.join(f'{model.name} ({model.kind})' for model in held)}")
+    else:
+        yield ok("models", f"{config.models.folder}: none pulled (crosstalk pull --list)")
 
 
 def check_recogniser(config: Config) -> Iterator[Check]:
@@ -257,7 +287,7 @@ def check_recogniser(config: Config) -> Iterator[Check]:
     elif wanted == "none":
         yield warn(name, "none: callers can use keys only", "set ears.recogniser")
     elif wanted == "sherpa":
-        yield _sherpa(name, config.ears.sherpa_model)
+        yield _sherpa(name, located(config.models.folder, config.ears.sherpa_model))
     elif find_spec("pocketsphinx") is None:
         yield fail(name, "pocketsphinx is not installed", "pip install pocketsphinx, or set ears.recogniser = none")
     else:
@@ -271,11 +301,12 @@ def check_recogniser(config: Config) -> Iterator[Check]:
 def _sherpa(name: str, folder: str) -> Check:
     if find_spec("sherpa_onnx") is None:
         return fail(name, "sherpa-onnx is not installed", f"pip install '{DISTRIBUTION}[sherpa]'")
-    if not Path(folder).is_dir() or not any(Path(folder).glob("*.onnx")):
-        return fail(
-            name, f"no model in {folder}", "set ears.sherpa_model to a folder with a streaming sherpa-onnx model"
-        )
-    return ok(name, f"sherpa: {folder}")
+    try:
+        check_model(folder)
+        try_engine("sherpa", folder)
+    except ModelError as wrong:
+        return fail(name, str(wrong), "crosstalk pull zipformer-en, or set ears.sherpa_model to a streaming model")
+    return ok(name, f"sherpa: {folder} (loaded and tried)")
 
 
 # --- store and files ---
@@ -404,6 +435,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Check]], ...] = (
     check_ports,
     check_advertised_address,
     check_api_keys,
+    check_models,
     check_voice,
     check_recogniser,
     check_store,

@@ -20,7 +20,7 @@ from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
 from agent.model.parts.recogniser_pool import RecogniserPool, spawner
 from agent.model.parts.rowstate import RowState, pack, unpack
-from agent.model.parts.sherpa_engine import find_model
+from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.silero import open_session
 from agent.model.parts.turns import Turn
 from agent.model.parts.vad import Activity, SpeechDetector
@@ -101,7 +101,7 @@ def _recogniser(name: str, processes: int, sherpa_model: str, service: str) -> R
         spawn = host_spawner("recogniser", spec)
         return RecogniserPool(spawn, processes=spec.processes, is_late=True, per_call=True)
     if name == "sherpa":
-        find_model(sherpa_model)  # here and not in the process: a wrong folder must stop the start
+        check_model(sherpa_model)  # here and not in the process: a wrong folder must stop the start
         _needs("sherpa_onnx", "sherpa-onnx is not installed: pip install 'crosstalk-voice[sherpa]'")
     elif name == "pocketsphinx":
         _needs("pocketsphinx", "pocketsphinx is not installed")

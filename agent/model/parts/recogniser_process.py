@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 
 import numpy as np
 
+from agent.errors import ModelError
 from agent.expectation import Expect
 from agent.model.parts.engine import Engine, Guess, Stream, open_engine
 from agent.model.parts.recogniser import Mode
@@ -101,3 +103,5 @@ def main(descriptor: int, engine: str, folder: str) -> None:
         serve(link, open_engine(engine, folder))
     except (BrokenPipeError, ConnectionResetError):
         return  # the worker is gone
+    except ModelError as error:
+        sys.stderr.write(f"crosstalk recogniser: {error}\n")

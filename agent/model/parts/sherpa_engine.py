@@ -15,37 +15,18 @@ from agent.model.parts.engine import NOTHING, Guess
 from agent.model.parts.numbers import DIGITS
 from agent.model.parts.patterns import vocabulary
 from agent.model.parts.recogniser import Mode
+from agent.model.parts.sherpa_files import Pieces, check_model, read_tokens
 
 RATE_HZ = 8000
-PARTS = ("encoder", "decoder", "joiner")
 TAIL_SAMPLES = RATE_HZ // 2
 """Silence behind the last audio: a streaming encoder still owes the words of its look-ahead."""
 CONFIDENCE = 0.7
 """The library gives no probability for a transducer's words."""
 
 
-def find_model(folder: str) -> dict[str, str]:
-    """Paths of tokens, encoder, decoder and joiner. Raises ``ModelError`` that names what is missing."""
-    if not folder:
-        raise ModelError("ears.sherpa_model: no folder is given")
-    root = Path(folder)
-    if not root.is_dir():
-        raise ModelError(f"ears.sherpa_model: {folder} is not a folder")
-    tokens = root / "tokens.txt"
-    if not tokens.is_file():
-        raise ModelError(f"ears.sherpa_model: {folder} holds no tokens.txt")
-    found = {"tokens": str(tokens)}
-    for part in PARTS:
-        files = sorted(root.glob(f"{part}*.onnx"), key=lambda path: (".int8." not in path.name, path.name))
-        if not files:
-            raise ModelError(f"ears.sherpa_model: {folder} holds no {part}*.onnx")
-        found[part] = str(files[0])
-    return found
-
-
 def open_sherpa(folder: str) -> SherpaEngine:
     """Load the operator's model. Raises ``ModelError``."""
-    paths = find_model(folder)
+    paths = check_model(folder)
     try:
         import sherpa_onnx
     except ImportError as error:
@@ -56,35 +37,30 @@ def open_sherpa(folder: str) -> SherpaEngine:
         )
     except Exception as error:  # the library raises bare RuntimeError and ValueError of its own making
         raise ModelError(f"ears.sherpa_model: {folder} cannot be loaded: {error}") from error
-    return SherpaEngine(online)
+    return SherpaEngine(online, Pieces(read_tokens(Path(paths["tokens"]))))
 
 
-def hot_words(expect: Expect) -> str:
-    """Words that the beam search is to favour, in the library's notation ("A B/C": entries divided by slashes)."""
+def hot_words(expect: Expect, pieces: Pieces) -> str:
+    """Words that the beam search is to favour, in the library's notation ("▁Y ES/▁NO": entries divided by slashes)."""
     words: set[str] = set()
     if expect.kind is ExpectKind.DIGITS or expect.digits is not None:
         words |= DIGITS.keys() - {"o", "nought"}
     words |= vocabulary(pattern for pattern in expect.phrases if is_readable(pattern))
-    return "/".join(sorted(word.upper() for word in words))
+    made = (pieces.of(word) for word in words)
+    return "/".join(sorted(entry for entry in made if entry is not None))
 
 
 class SherpaEngine:
     """``online``: an ``OnlineRecognizer``, or what behaves like one."""
 
-    def __init__(self, online: Any) -> None:
+    def __init__(self, online: Any, pieces: Pieces) -> None:
         self._online = online
-        self._biases = True
+        self._pieces = pieces
 
     def open(self, expect: Expect, mode: Mode) -> _Utterance:
-        return _Utterance(self._online, self._stream(hot_words(expect)))
-
-    def _stream(self, words: str) -> Any:
-        if words and self._biases:
-            try:
-                return self._online.create_stream(hotwords=words)
-            except Exception:  # a model without a word-piece list cannot be biased; it works without
-                self._biases = False
-        return self._online.create_stream()
+        words = hot_words(expect, self._pieces)
+        stream = self._online.create_stream(hotwords=words) if words else self._online.create_stream()
+        return _Utterance(self._online, stream)
 
 
 class _Utterance:

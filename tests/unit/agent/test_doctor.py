@@ -27,6 +27,11 @@ from agent.config import (
 from agent.config_load import LoadedConfig, load_config
 from agent.doctor import Check, run_doctor, worst
 from agent.errors import ConfigError
+from agent.pull.command import Order, pull
+from agent.pull.store import ModelFolder
+from agent.voice.phonemes import data_folder
+from tests.unit.agent.model.parts.tiny_sherpa import tiny_sherpa
+from tests.unit.agent.voice.tiny_models import tiny_kokoro
 
 
 def only(checks: Iterator[Check], name: str) -> Check:
@@ -265,3 +270,45 @@ def test_clock_that_was_never_set_fails(monkeypatch: pytest.MonkeyPatch) -> None
 def test_result_is_a_plain_list() -> None:
     loaded = LoadedConfig(config=Config(sip=SipConfig(port=0), http=HttpConfig(port=0)), sources={})
     assert all(isinstance(check, Check) for check in run_doctor(loaded))
+
+
+# --- models that the user brings ---
+
+
+def test_recogniser_of_the_users_is_loaded_and_tried(tmp_path: Path) -> None:
+    tiny_sherpa(tmp_path / "brought")
+    pull(Order(name="own", source=tmp_path / "brought", accepted=True, quiet=True), ModelFolder(tmp_path / "models"))
+    flags = {"ears.recogniser": "sherpa", "ears.sherpa_model": "own", "models.folder": str(tmp_path / "models")}
+    config = load_config(None, {}, flags).config
+    (check,) = doctor.check_recogniser(config)
+    assert check == doctor.ok("recogniser", f"sherpa: {tmp_path}/models/own (loaded and tried)")
+    (models,) = doctor.check_models(config)
+    assert models == doctor.ok("models", f"{tmp_path}/models: own (sherpa)")
+    graph = tmp_path / "models/own/encoder-tiny.onnx"
+    graph.write_bytes(graph.read_bytes()[:200])
+    (check,) = doctor.check_recogniser(config)
+    assert check.status == "fail"
+    assert "encoder-tiny.onnx is" in check.detail
+    (models,) = doctor.check_models(config)
+    assert "own: encoder-tiny.onnx has 200 bytes instead of" in models.detail
+
+
+@pytest.mark.skipif(data_folder() is None, reason="misaki is not installed")
+def test_voice_of_the_users_is_loaded_and_tried(tmp_path: Path) -> None:
+    folder = tiny_kokoro(tmp_path / "kokoro")
+    config = load_config(None, {}, {"voice.engine": "kokoro", "voice.model": str(folder)}).config
+    (check,) = doctor.check_voice(config)
+    assert check.status == "ok"
+    assert "kokoro:af_heart: asked for by voice.engine" in check.detail
+    assert "loaded and tried" in check.detail
+    graph = folder / "kokoro-v1.0.int8.onnx"
+    graph.write_bytes(graph.read_bytes()[:200])
+    (check,) = doctor.check_voice(config)
+    assert check.status == "fail"
+    assert f"{graph} cannot be loaded" in check.detail
+
+
+def test_no_models_are_nothing_wrong(tmp_path: Path) -> None:
+    (check,) = doctor.check_models(load_config(None, {}, {"models.folder": str(tmp_path)}).config)
+    assert check.status == "ok"
+    assert "crosstalk pull --list" in check.detail

@@ -1,10 +1,11 @@
-"""The pool against a fake process, the process's core against a fake engine, sherpa against a fake library."""
+"""The pool against a fake process, the process's core against a fake engine, sherpa on a model made here."""
 
 from __future__ import annotations
 
 import socket
-import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from agent.errors import ModelError
 from agent.expectation import NOTHING_KNOWN, Expect, ExpectKind
 from agent.model.parts.ears import build
-from agent.model.parts.engine import Guess, open_engine
+from agent.model.parts.engine import Guess
 from agent.model.parts.recogniser import Mode
-from agent.model.parts.recogniser_pool import MOST_WAITING, RESTART_POLLS, RecogniserPool
+from agent.model.parts.recogniser_pool import MOST_WAITING, RESTART_POLLS, RecogniserPool, spawner
 from agent.model.parts.recogniser_process import Rows
 from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack, with_json
-from agent.model.parts.sherpa_engine import SherpaEngine, find_model, hot_words
+from agent.model.parts.sherpa_engine import SherpaEngine, hot_words, open_sherpa
+from agent.model.parts.sherpa_files import Pieces, check_model, find_model
+from agent.model.parts.trial import try_engine
+from tests.unit.agent.model.parts.tiny_sherpa import tiny_sherpa
 
 AUDIO = np.zeros(480, np.int16)
 
@@ -199,20 +203,6 @@ def test_small_files_are_preferred_in_a_sherpa_folder(tmp_path: Path) -> None:
     assert find_model(str(tmp_path))["encoder"].endswith("encoder.int8.onnx")
 
 
-def test_damaged_sherpa_files_are_an_error_not_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Library:
-        class OnlineRecognizer:
-            @staticmethod
-            def from_transducer(**_: Any) -> None:
-                raise RuntimeError("not an ONNX file")
-
-    for name in ("tokens.txt", "encoder.onnx", "decoder.onnx", "joiner.onnx"):
-        (tmp_path / name).touch()
-    monkeypatch.setitem(sys.modules, "sherpa_onnx", Library)
-    with pytest.raises(ModelError, match="cannot be loaded: not an ONNX file"):
-        open_engine("sherpa", str(tmp_path))
-
-
 class FakeOnline:
     """Behaves as ``OnlineRecognizer``: one word per 0.2 s."""
 
@@ -222,8 +212,7 @@ class FakeOnline:
         self.hot = ""
 
     def create_stream(self, hotwords: str = "") -> FakeOnline:
-        if hotwords:
-            raise RuntimeError("no bpe model")
+        self.hot = hotwords
         return self
 
     def accept_waveform(self, rate: int, pcm: NDArray[np.float32]) -> None:
@@ -245,17 +234,130 @@ class FakeOnline:
         return " WORD" * self.heard
 
 
-def test_sherpa_words_are_lower_case_and_the_tail_is_flushed() -> None:
+PIECES = Pieces(["<blk>", "▁HELP", "▁S", "E", "VEN", "EVEN", "▁SE", "▁", "Y"])
+
+
+def test_hot_words_are_made_of_the_models_own_pieces() -> None:
     expect = Expect(kind=ExpectKind.DIGITS, digits=2, phrases=("help me",))
-    assert "HELP" in hot_words(expect)
-    assert "SEVEN" in hot_words(expect)
-    stream = SherpaEngine(FakeOnline()).open(expect, Mode.ANSWER)
+    assert hot_words(expect, PIECES) == "▁HELP/▁SE VEN"
+    assert PIECES.of("seven") == "▁SE VEN", "the fewest pieces, the longest first"
+    assert PIECES.of("yes") is None
+
+
+def test_sherpa_words_are_lower_case_and_the_tail_is_flushed() -> None:
+    online = FakeOnline()
+    stream = SherpaEngine(online, PIECES).open(Expect(phrases=("help me",)), Mode.ANSWER)
+    assert online.hot == "▁HELP"
     assert stream.partial().words == ()
     stream.feed(np.zeros(1600, np.int16))
     assert stream.partial().words == ("word",)
     assert len(stream.finish().words) > 2
 
 
+# --- sherpa-onnx itself, on a transducer of a few nodes ---
+
+LOUD = (np.random.default_rng(1).standard_normal(8000) * 3000).astype(np.int16)
+needs_sherpa = pytest.mark.skipif(find_spec("sherpa_onnx") is None, reason="sherpa-onnx is not installed")
+
+
+@needs_sherpa
+def test_sherpa_hears_with_a_model_made_here(tmp_path: Path) -> None:
+    engine = open_sherpa(str(tiny_sherpa(tmp_path)))
+    for expect in (NOTHING_KNOWN, Expect(phrases=("yes",))):
+        stream = engine.open(expect, Mode.ANSWER)
+        stream.feed(np.zeros(4000, np.int16))
+        assert stream.partial().words == ()
+        stream.feed(LOUD)
+        assert stream.partial().words == ("yes",)
+        assert stream.finish().words == ("yes",)
+
+
+@needs_sherpa
+def test_process_of_a_pulled_model_gives_words(tmp_path: Path) -> None:
+    pool = RecogniserPool(spawner("sherpa", str(tiny_sherpa(tmp_path))), processes=1)
+    try:
+        pool.start(0, NOTHING_KNOWN, Mode.ANSWER)
+        pool.feed(0, LOUD)
+        pool.stop(0)
+        found: list[Any] = []
+        deadline = time.monotonic() + 30
+        while not any(hypothesis.final for hypothesis in found) and time.monotonic() < deadline:
+            found += pool.poll()
+            time.sleep(0.02)
+    finally:
+        pool.close()
+    assert found[-1].words == ("yes",)
+
+
+def _cut(path: Path, share: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+
+def _swap(folder: Path) -> None:
+    one, other = folder / "encoder-tiny.onnx", folder / "joiner-tiny.onnx"
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("part", ["encoder", "decoder", "joiner"])
+def test_truncated_sherpa_files_are_named(tmp_path: Path, part: str, share: float) -> None:
+    _cut(tiny_sherpa(tmp_path) / f"{part}-tiny.onnx", share)
+    with pytest.raises(ModelError, match=rf"{part}-tiny\.onnx is (no ONNX model|truncated|no {part} of)"):
+        check_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (
+            lambda folder: (folder / "encoder-tiny.onnx").write_bytes(b"<html>" * 99),
+            r"encoder-tiny\.onnx is no ONNX model",
+        ),
+        (
+            lambda folder: tiny_sherpa(folder, metadata=False),
+            "is no encoder of a streaming transducer: its metadata lacks model_type",
+        ),
+        (_swap, "is no encoder of a streaming transducer"),
+        (lambda folder: (folder / "tokens.txt").write_text("<blk> 0\n"), "holds 1 tokens, the decoder has 3"),
+        (
+            lambda folder: (folder / "tokens.txt").write_text("what is this\n"),
+            r"tokens\.txt:1: must be a token and its number",
+        ),
+        (lambda folder: (folder / "tokens.txt").write_text("a 0\nb 0\n"), r"tokens\.txt:2: .*each number once"),
+        (lambda folder: (folder / "tokens.txt").write_text("a 0\nb 2\nc 3\n"), "have gaps"),
+        (lambda folder: (folder / "tokens.txt").write_bytes(b"\xff\xfe 0\n"), "is no list of tokens"),
+    ],
+)
+def test_wrong_sherpa_files_stop_the_start_with_their_names(
+    tmp_path: Path, damage: Callable[[Path], object], told: str
+) -> None:
+    damage(tiny_sherpa(tmp_path))
+    with pytest.raises(ModelError, match=rf"^ears\.sherpa_model: .*{told}"):
+        build(1, recogniser="sherpa", processes=1, sherpa_model=str(tmp_path))
+
+
+@needs_sherpa
+def test_trial_finds_what_only_the_library_knows(tmp_path: Path) -> None:
+    folder = tiny_sherpa(tmp_path)
+    try_engine("sherpa", str(folder))
+    _other_joiner(folder)
+    check_model(str(folder))
+    with pytest.raises(ModelError, match=r"^sherpa (failed|ended by signal)"):
+        try_engine("sherpa", str(folder))
+
+
+def _other_joiner(folder: Path) -> None:
+    """A joiner of another model, which fits by its metadata alone."""
+    import onnx
+    from onnx import helper
+
+    model = onnx.load(folder / "decoder-tiny.onnx")
+    helper.set_model_props(model, {"joiner_dim": "3"})
+    onnx.save(model, folder / "joiner-tiny.onnx")
+
+
 def test_an_unknown_recogniser_is_refused_by_name() -> None:
-    with pytest.raises(ModelError, match="pocketsphinx, sherpa, none"):
+    with pytest.raises(ModelError, match="pocketsphinx, sherpa, pipecat, none"):
         build(1, recogniser="psychic", processes=1)
