@@ -80,14 +80,16 @@ class EdgeStats:
         }
 
 
-def raise_priority() -> str:
+def raise_priority(*, below: int = 0) -> str:
     """Ask for real-time scheduling of the calling thread, then for a better nice value; what was granted.
+
+    ``below``: that much under an edge's own priority, for those that may never hold one up.
 
     Only this thread: a process that is FIFO as a whole can starve itself.
     """
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY))
-        return f"fifo {_FIFO_PRIORITY}"
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_FIFO_PRIORITY - below))
+        return f"fifo {_FIFO_PRIORITY - below}"
     except (OSError, AttributeError):
         pass
     try:

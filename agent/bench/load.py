@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import random
 import sys
@@ -113,15 +112,8 @@ async def _run(uri: str, http_url: str, plan: LoadPlan, key: str) -> dict[str, A
     with MediaThread() as media, _progress() as progress:
         task = progress.add_task("calls", total=plan.calls, live=0)
         meter.show = lambda live, done: progress.update(task, completed=done, live=live)
-        gc.collect()
-        gc.freeze()  # a collection over all recordings would stop every caller for hundreds of milliseconds
-        gc.disable()
-        try:
-            async with meter.running():
-                results = await _place(uri, scripts, media, plan, meter)
-        finally:
-            gc.enable()
-            gc.unfreeze()
+        async with meter.running():
+            results = await _place(uri, scripts, media, plan, meter)
     logs = await _logs(http_url, results, key)
     return {
         **load_figures(results, logs, plan.calls),
