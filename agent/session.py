@@ -445,13 +445,13 @@ class Session:
     def transfer(self, target: str) -> None:
         if not self.may_transfer(target):
             self._books.log.info(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
-            self._tell(lambda dialogue: dialogue.transfer_failed(403, "target not allowed"))
+            self._tell_transfer_failed(403, "target not allowed")
             return
         self._move(LifeInput.TRANSFER_ASKED)
         if self.state is CallState.TRANSFERRING:
             self._transfers.begin(target)
         elif self.state is CallState.HELD:
-            self._tell(lambda dialogue: dialogue.transfer_failed(491, "the call is on hold"))
+            self._tell_transfer_failed(491, "the call is on hold")
 
     def hang_up(self, reason: str) -> None:
         self._books.note("hangup", at=None, why=reason)
@@ -502,7 +502,12 @@ class Session:
             if self._silent is not None:  # told once only: nobody would end this call any more
                 self._end(LifeInput.MEDIA_LOST, self._silent)
             else:
-                self._tell(lambda dialogue: dialogue.transfer_failed(status, reason))
+                self._tell_transfer_failed(status, reason)
+
+    def _tell_transfer_failed(self, status: int, reason: str) -> None:
+        """The caller is still here: the brain goes on with them, the customer's server is told why."""
+        self._books.event(WebhookEvent.CALL_TRANSFER_FAILED, status=status, reason=reason)
+        self._tell(lambda dialogue: dialogue.transfer_failed(status, reason))
 
     async def _ring_limit(self, limit_s: float) -> None:
         await asyncio.sleep(limit_s)

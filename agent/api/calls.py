@@ -157,7 +157,7 @@ class CallHandlers:
     async def _recording(self, ask: Ask) -> Path:
         record = await self._seen(ask)
         events = await self._deps.store.events_of(record.call_id)
-        path = await asyncio.to_thread(recording_of, events, self._deps.recordings)
+        path = await asyncio.to_thread(recording_of, events, self._deps.recordings, ask.params["part"])
         if path is None:
             raise Problem(404, "there is no recording of this call here")
         return path

@@ -23,12 +23,13 @@ _READ_FRAMES: Final = 1 << 18
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
-def recording_of(events: Sequence[StoredEvent], folder: Path) -> Path | None:
-    """The file of a call's recording, where it is there."""
+def recording_of(events: Sequence[StoredEvent], folder: Path, part: int | None = None) -> Path | None:
+    """The file of a call's recording, where it is there. ``part``: of a call that moved, from 1; ``None``: the last."""
     told = [event.data.get("path", "") for event in events if event.name == WebhookEvent.RECORDING_READY]
-    if not told or not told[-1]:
+    at = len(told) if part is None else part
+    if not 1 <= at <= len(told) or not told[at - 1]:
         return None
-    path = Path(told[-1]).resolve()
+    path = Path(told[at - 1]).resolve()
     return path if path.is_relative_to(folder.resolve()) and path.suffix == ".wav" and path.is_file() else None
 
 

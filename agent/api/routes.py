@@ -22,6 +22,11 @@ def _query(name: str, schema: dict[str, Any], doc: str, default: Any = None) -> 
     return Param(name=name, where="query", schema=schema, doc=doc, default=default)
 
 
+_RECORDING_PART = _query(
+    "part", {"type": "integer", "minimum": 1, "maximum": 9}, "Which file of a call that moved to another worker"
+)
+
+
 CALLS: Final = (
     Route(
         method="GET",
@@ -125,6 +130,7 @@ CALLS: Final = (
         scope="recordings:read",
         params=(
             _CALL_ID,
+            _RECORDING_PART,
             Param(
                 name="Range",
                 where="header",
@@ -147,6 +153,7 @@ CALLS: Final = (
         scope="recordings:read",
         params=(
             _CALL_ID,
+            _RECORDING_PART,
             _query("points", {"type": "integer", "minimum": 10, "maximum": 4000}, "Stretches of equal length", 800),
             _query("from_ms", _RECORDED_MS, "Only from there on", 0),
             _query("to_ms", _RECORDED_MS, "Only until there"),
@@ -173,7 +180,7 @@ CALLS: Final = (
         tag="steer",
         summary="Blind transfer",
         scope="calls:steer",
-        doc="The outcome is a `transfer` entry of the timeline, and `call.transferred` when it succeeds.",
+        doc="The outcome is a `transfer` entry of the timeline, and `call.transferred` or `call.transfer_failed`.",
         params=(_CALL_ID,),
         body="Transfer",
         replies=(Reply(status=202, doc="It is asked for", shape="Ordered"),),

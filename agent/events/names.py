@@ -15,6 +15,8 @@ class WebhookEvent(StrEnum):
     CALL_INTERRUPTED = "call.interrupted"
     CALL_DTMF = "call.dtmf"
     CALL_TRANSFERRED = "call.transferred"
+    CALL_TRANSFER_FAILED = "call.transfer_failed"
+    """The caller is still here, and the agent goes on with them."""
     CALL_ENDED = "call.ended"
     """Exactly one per call that was offered and not refused before it had a record."""
     RECORDING_READY = "recording.ready"

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from agent import transfers
 from agent.brain.protocol import Hangup, Say, SendDtmf, SetExpect, Tool, Transfer
 from agent.config import AgentConfig, RecordingConfig
 from agent.errors import AdmissionRefused, StoreUnavailable, VoiceFailed
@@ -382,6 +383,40 @@ async def test_failed_transfer_goes_back_to_the_brain() -> None:
         rig.leg.emit(TransferNotified(leg_id=CALL, outcome=TransferOutcome.FAILED, status=486, reason="busy"))
         await rig.settle()
         assert ("transfer_failed", 486) in rig.conversation.told
+        assert rig.said()[-1] == "nobody answers"
+        rig.seat.emit(fakes.played(max(rig.seat.texts()), "nobody answers"))
+        await rig.turn("person", 2)  # the call goes on: it may be tried again
+        assert rig.leg.did.count(("transfer", "sip:person@example.org")) == 2
+    (told,) = [event.data for event in rig.store.events if event.name == "call.transfer_failed"]
+    assert told == {"status": 486, "reason": "busy"}
+    assert "call.transferred" not in rig.store.names()
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+async def test_transfer_without_an_outcome_is_told_as_failed(is_sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(target: str) -> None:
+        raise MediaError("this door cannot transfer")
+
+    rig = Rig({"person": [Transfer(target="sip:person@example.org")]}, opening=[])
+    monkeypatch.setattr(transfers, "OUTCOME_WITHIN_S", 0.0)
+    if not is_sent:
+        monkeypatch.setattr(rig.leg, "transfer", refuse)
+    async with running(rig):
+        await rig.turn("person")
+        await rig.settle()
+        status = 408 if is_sent else 500
+        assert ("transfer_failed", status) in rig.conversation.told
+        assert rig.session.state is CallState.ACTIVE
+    (told,) = [event.data for event in rig.store.events if event.name == "call.transfer_failed"]
+    assert told["status"] == status
+
+
+async def test_transfer_to_where_nobody_may_be_sent_is_told_as_failed() -> None:
+    rig = Rig({"person": [Transfer(target="tel:+1900")]}, opening=[])
+    async with running(rig):
+        await rig.turn("person")
+        assert ("transfer_failed", 403) in rig.conversation.told
+    assert "call.transfer_failed" in rig.store.names()
 
 
 @pytest.mark.parametrize("is_back", [False, True])

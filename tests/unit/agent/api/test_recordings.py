@@ -34,6 +34,15 @@ def test_file_of_the_call_is_found_in_its_folder_only(tmp_path: Path) -> None:
     assert recording_of([], folder) is None
 
 
+def test_each_part_of_a_call_that_moved_is_found_and_the_last_one_by_itself(tmp_path: Path) -> None:
+    for name in ("c.wav", "c-2.wav"):
+        write_wav(tmp_path / name)
+    told = [ready(tmp_path / "c.wav"), ready(tmp_path / "c-2.wav")]
+    assert recording_of(told, tmp_path) == recording_of(told, tmp_path, 2) == tmp_path / "c-2.wav"
+    assert recording_of(told, tmp_path, 1) == tmp_path / "c.wav"
+    assert recording_of(told, tmp_path, 3) is None
+
+
 @pytest.mark.parametrize(
     ("header", "part"),
     [
