@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_keys(commands)
     _add_pull(commands)
+    _add_transcribe(commands)
     return parser
 
 
@@ -466,6 +467,39 @@ def _add_pull(commands: Any) -> None:
     parser.add_argument("--mirror", default="", metavar="URL", help="take the files from here; the pins stay")
     _with_models(parser)
     parser.set_defaults(run=_pull)
+
+
+def _add_transcribe(commands: Any) -> None:
+    parser = commands.add_parser("transcribe", help="what was said in recordings, by a model of crosstalk pull")
+    parser.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING", help="WAV, caller on the left")
+    parser.add_argument("--model", required=True, metavar="NAME", help="a Whisper model by its name, or a folder")
+    parser.add_argument("--language", default="", metavar="CODE", help="en, de …; default: heard by the model")
+    parser.add_argument("--only", default="", choices=("caller", "agent"), help="one side alone")
+    parser.add_argument("--threads", type=_count, default=1, help="CPU threads; default: 1, at low priority")
+    parser.add_argument("--write", action="store_true", help="keep it as RECORDING.transcript.json")
+    _with_models(parser)
+    parser.set_defaults(run=_transcribe)
+
+
+def _transcribe(arguments: argparse.Namespace) -> int:
+    from agent.pull.store import located
+    from agent.transcribe.command import transcripts
+
+    results = transcripts(
+        arguments.recordings,
+        Path(located(str(_models_folder(arguments)), arguments.model)),
+        language=arguments.language,
+        only=arguments.only,
+        threads=arguments.threads,
+        write=arguments.write,
+    )
+    if arguments.json:
+        print(json.dumps(list(results)))
+        return 0
+    for result in results:
+        print(f"{result['recording']} ({result['seconds']} s)")
+        print(result["text"] or "nobody said anything")
+    return 0
 
 
 def _pull(arguments: argparse.Namespace) -> int:

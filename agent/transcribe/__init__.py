@@ -1,0 +1,1 @@
+"""Transcripts of recordings after the call, by a model that is too slow for the call itself."""
