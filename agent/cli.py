@@ -257,6 +257,9 @@ def _add_bench(commands: Any) -> None:
     duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
     duplex.add_argument("--json", action="store_true")
     duplex.set_defaults(run=_bench_duplex)
+    engine = benches.add_parser("engine", help="a speech-native model's tick on this device (extra gpu)")
+    _add_engine_arguments(engine)
+    engine.set_defaults(run=_bench_engine)
     media = benches.add_parser("media", help="the media plane alone")
     media.add_argument("--calls", type=_count, default=500)
     media.add_argument("--seconds", type=_positive, default=10.0)
@@ -291,6 +294,25 @@ def _bench_duplex(arguments: argparse.Namespace) -> int:
             start_service=start_service,
         )
     )
+
+
+def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    from agent.bench.engine_command import add_arguments
+
+    add_arguments(parser)
+
+
+def _bench_engine(arguments: argparse.Namespace) -> int:
+    from agent.bench.engine_command import run_engine_bench
+
+    result = run_engine_bench(arguments)
+    if arguments.json:
+        print(json.dumps(result))
+    else:
+        from agent.bench.engine import table
+
+        print("\n".join(table(result)))
+    return 0
 
 
 def _bench_media(arguments: argparse.Namespace) -> int:

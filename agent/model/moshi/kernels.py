@@ -29,10 +29,11 @@ def _add_norm(
     at = tl.arange(0, BLOCK_D)
     inside = at < width
     value = tl.load(x + row * width + at, mask=inside, other=0.0)
-    if ADD:
-        value = value + tl.load(update + row * width + at, mask=inside, other=0.0)
-        tl.store(summed + row * width + at, value, mask=inside)
     wide = value.to(tl.float32)
+    if ADD:
+        wide += tl.load(update + row * width + at, mask=inside, other=0.0).to(tl.float32)
+        wide = wide.to(value.dtype).to(tl.float32)  # the norm is of the sum as it is stored
+        tl.store(summed + row * width + at, wide.to(value.dtype), mask=inside)
     scale = tl.rsqrt(tl.sum(wide * wide, 0) / width + epsilon)
     out = wide * scale * tl.load(alpha + at, mask=inside, other=0.0)
     tl.store(normed + row * width + at, out.to(value.dtype), mask=inside)
@@ -47,7 +48,8 @@ def _gate(
     gate = tl.load(both + row * 2 * width + at, mask=inside, other=0.0)
     value = tl.load(both + row * 2 * width + width + at, mask=inside, other=0.0)
     wide = gate.to(tl.float32)
-    tl.store(out + row * width + at, (wide * tl.sigmoid(wide)).to(gate.dtype) * value, mask=inside)
+    opened = (wide * tl.sigmoid(wide)).to(gate.dtype).to(tl.float32)
+    tl.store(out + row * width + at, (opened * value.to(tl.float32)).to(gate.dtype), mask=inside)
 
 
 def _turn_and_write(

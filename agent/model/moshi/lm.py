@@ -204,6 +204,12 @@ class LM:
         self.host_positions[row] = 0
         self.seeds[row] = seed
 
+    def pretend(self, row: int, position: int) -> None:
+        """``row`` is at ``position``, with tokens 0 behind it and whatever its ring holds: to measure old calls."""
+        self.tokens[row] = 0
+        self.positions[row] = position
+        self.host_positions[row] = position
+
     def take_row(self, row: int) -> LMRow:
         """A copy of ``row`` as it is now."""
         position = int(self.host_positions[row])

@@ -94,6 +94,16 @@ class MoshiModel:
     def close(self) -> None:
         self._starts.clear()
 
+    # --- for benches -----------------------------------------------------------------------------------------
+
+    def pretend(self, row: int, *, frames: int) -> None:
+        """``row`` is that old: it has talked for ``frames`` frames, whatever its memory holds."""
+        self._tick.lm.pretend(row, frames)
+
+    def memory(self) -> list[torch.Tensor]:
+        """Keys and values of all rows."""
+        return [self._tick.lm.ring.keys, self._tick.lm.ring.values]
+
     # --- rows ------------------------------------------------------------------------------------------------
 
     def admit(self, row: int, persona: Persona) -> None:
@@ -289,12 +299,15 @@ def pick_device(options: Options) -> tuple[str, torch.dtype]:
     return device, names[name]
 
 
-def plan_rows(config: MoshiConfig, rows: int, options: Options) -> tuple[int, ...]:
-    """The window of each row, if the device's free memory holds them."""
+def plan_rows(config: MoshiConfig, rows: int, options: Options, *, loaded_bytes: int = 0) -> tuple[int, ...]:
+    """The window of each row, if the device's free memory holds them.
+
+    ``loaded_bytes``: weights that are there already.
+    """
     device, dtype = pick_device(options)
     cost = costs(config, item_bytes=dtype.itemsize, fp8_kv=options.fp8_kv)
     classes = [RowClass(rows=rows, window=options.window or config.lm.context)]
-    free = torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else None
+    free = torch.cuda.mem_get_info(device)[0] + loaded_bytes if device.startswith("cuda") else None
     return check_plan(config, cost, classes, free_bytes=free)
 
 

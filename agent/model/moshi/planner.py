@@ -122,3 +122,17 @@ def check_plan(
             f"{fitting} rows of {longest} frames fit"
         )
     return tuple(sorted((one.window for one in classes for _ in range(one.rows)), reverse=True))
+
+
+def tick_bytes(
+    config: MoshiConfig, lengths: Sequence[int], *, item_bytes: int = 2, mimi_item_bytes: int = 4, fp8_kv: bool = False
+) -> int:
+    """What one tick must read at least: every weight once, and of each row the frames that it remembers.
+
+    Of the embeddings only the rows that are looked up are read: next to nothing.
+    """
+    looked_up = ("emb.", "text_emb.", "depformer_emb.", "depformer_text_emb.")
+    weights = _bytes((one for one in lm_tensors(config.lm) if not one.name.startswith(looked_up)), item_bytes)
+    books = max(config.lm.spoken, config.lm.heard)
+    codec = _bytes(mimi_tensors(config.mimi, books), mimi_item_bytes)
+    return weights + codec + sum(lengths) * frame_bytes(config.lm, item_bytes=item_bytes, fp8_kv=fp8_kv)
