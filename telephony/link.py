@@ -22,6 +22,8 @@ from telephony.errors import RemoteProtocolError
 
 FRAME_SAMPLES = 160
 """Samples of one 20 ms frame at 8 kHz."""
+RESTARTED = 500
+"""A tick number that is off by more than that is a new count, not a gap."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 PROTOCOL = 1
 

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telephony.link import FRAME_SAMPLES
+from telephony.link import FRAME_SAMPLES, RESTARTED
 
 OPEN, AUDIO, CLOSE = b"O", b"A", b"C"
 DONE, FAILED = b"D", b"F"
@@ -43,27 +43,30 @@ class RecorderLink:
         self._process: subprocess.Popen[bytes] | None = None
         self._pending: deque[bytes] = deque()
         self._truncated: set[int] = set()
-        self._frames: dict[int, int] = {}
+        self._open: set[int] = set()
+        self._places: dict[int, tuple[int, int]] = {}
+        """Recording to the tick of its first frame and of its last."""
         self._closing: set[int] = set()
         self._next = 1
 
     def open(self, path: str) -> int:
         """Begin a recording at ``path``; returns its number."""
         number, self._next = self._next, self._next + 1
-        self._frames[number] = 0
+        self._open.add(number)
         self._start()
         self._control(_HEAD.pack(OPEN, number) + path.encode())
         return number
 
-    def write(self, numbers: list[int], caller: NDArray[np.int16], agent: NDArray[np.int16]) -> None:
-        """One frame of each recording: ``caller`` and ``agent`` are ``[n, 160]``."""
+    def write(self, numbers: list[int], tick: int, caller: NDArray[np.int16], agent: NDArray[np.int16]) -> None:
+        """One frame of each recording: ``caller`` and ``agent`` are ``[n, 160]``, of the media clock's ``tick``."""
         for at in range(0, len(numbers), _MAX_ROWS):
             part = slice(at, at + _MAX_ROWS)
-            self._write(numbers[part], np.stack([caller[part], agent[part]], axis=2))
+            self._write(numbers[part], tick, np.stack([caller[part], agent[part]], axis=2))
 
     def close(self, number: int) -> bool:
         """End a recording; true if parts of it are missing. ``closed`` tells later what became of its file."""
-        self._frames.pop(number, None)
+        self._open.discard(number)
+        self._places.pop(number, None)
         self._closing.add(number)
         self._control(_HEAD.pack(CLOSE, number))
         truncated = number in self._truncated
@@ -110,13 +113,19 @@ class RecorderLink:
                 self._process.wait()
             self._process = None
 
-    def _write(self, numbers: list[int], stereo: NDArray[np.int16]) -> None:
-        at = [self._frames[number] for number in numbers]
-        for number in numbers:
-            self._frames[number] += 1
+    def _write(self, numbers: list[int], tick: int, stereo: NDArray[np.int16]) -> None:
+        at = [self._place(number, tick) for number in numbers]
         head = _HEAD.pack(AUDIO, len(numbers)) + struct.pack(f"<{2 * len(numbers)}I", *numbers, *at)
         if not self._flush() or not self._send(head + stereo.astype("<i2", copy=False).tobytes()):
             self._truncated.update(numbers)
+
+    def _place(self, number: int, tick: int) -> int:
+        """Frame of the file: by the tick, so that what never came is silence and the times stay the timeline's."""
+        first, last = self._places.get(number, (tick, tick - 1))
+        if not 0 < tick - last <= RESTARTED:  # another edge, another count: it goes on right behind
+            first += tick - last - 1
+        self._places[number] = first, tick
+        return tick - first
 
     def _control(self, message: bytes) -> None:
         self._pending.append(message)
@@ -140,7 +149,7 @@ class RecorderLink:
         except BlockingIOError:
             return False
         except OSError:  # the recorder has died: recordings under way are lost, the next one starts another
-            self._truncated.update(self._frames)
+            self._truncated.update(self._open)
             self._socket.close()
             self._socket = None
             return False

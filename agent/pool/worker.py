@@ -313,7 +313,7 @@ class Worker:
         if found:
             rows = [row for row, _, _ in found]
             caller = batch.pcm[[i for _, i, _ in found]]
-            self._recorder.write([n for _, _, n in found], caller, self.scheduler.last_own[rows])
+            self._recorder.write([n for _, _, n in found], batch.tick, caller, self.scheduler.last_own[rows])
 
     # --- control -------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import Seat
-from telephony.link import FRAME_SAMPLES, InBatch, InFlag, OutBatch, OutFlag
+from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, OutFlag
 
 MAX_CONCEALED: Final = 10
 """Frames in a row (200 ms) for which a row that sends nothing is stepped on concealed audio."""
@@ -43,8 +43,6 @@ CONCEAL_FADE: Final = 0.7
 """Each concealed frame repeats the last one, that much weaker."""
 RING: Final = 16
 """Frames handed out that are kept per row, to be heard again as our own audio when they were played."""
-RESTARTED: Final = 500
-"""A tick number that is off by more than that is a new count, not a gap."""
 
 Bools = NDArray[np.bool_]
 Samples = NDArray[np.int16]
@@ -307,7 +305,7 @@ class Scheduler:
         if gap > 0:
             for row in rows.tolist():
                 seat = self.table.seats[row]
-                if seat is not None:
+                if seat is not None and seat.at:  # before its first frame no time of its own has passed
                     seat.skip(gap * FRAME_SAMPLES)
         group.next_tick = batch.tick + 1
         return group, True

@@ -51,8 +51,8 @@ def test_a_recorder_that_cannot_keep_up_is_told_as_truncated(tmp_path: Path) -> 
     other = link.open(str(tmp_path / "b.wav"))
     assert link._process is not None
     frame = np.zeros((1, 160), np.int16)
-    for _ in range(20_000):  # the process has not even started: the socket is full long before
-        link.write([number], frame, frame)
+    for tick in range(20_000):  # the process has not even started: the socket is full long before
+        link.write([number], tick, frame, frame)
     assert link.close(number)
     assert not link.close(other)
     ended: dict[int, bool] = {}
@@ -62,3 +62,35 @@ def test_a_recorder_that_cannot_keep_up_is_told_as_truncated(tmp_path: Path) -> 
     assert ended == {number: True, other: True}
     assert (tmp_path / "a.wav").stat().st_mode & 0o077 == 0  # nobody else's business
     link.stop()
+
+
+def test_a_frame_lies_where_its_tick_was(tmp_path: Path) -> None:
+    """Ticks without a frame are silence; another edge's count goes on right behind; recordings begin at their first."""
+    link = RecorderLink()
+    first, second = link.open(str(tmp_path / "a.wav")), link.open(str(tmp_path / "b.wav"))
+
+    def write(tick: int, value: int, *numbers: int) -> None:
+        frame = np.full((len(numbers), 160), value, np.int16)
+        link.write(list(numbers), tick, frame, frame)
+
+    write(1000, 1, first)
+    write(1001, 2, first, second)
+    write(1004, 3, first, second)
+    write(7, 4, first)  # the edge was started again
+    write(9, 5, first)
+    write(4_000_000_000, 6, first)
+    for number in (first, second):
+        link.close(number)
+    while link.awaits:
+        link.closed()
+        time.sleep(0.005)
+    link.stop()
+    assert frames_of(tmp_path / "a.wav") == [1, 2, 0, 0, 3, 4, 0, 5, 6]
+    assert frames_of(tmp_path / "b.wav") == [2, 0, 0, 3]
+
+
+def frames_of(path: Path) -> list[int]:
+    """First sample of each frame."""
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(9999), "<i2").reshape(-1, 160, 2)
+    return [int(value) for value in samples[:, 0, 0]]

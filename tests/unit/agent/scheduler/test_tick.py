@@ -478,3 +478,21 @@ def test_a_model_of_another_rate_is_refused() -> None:
     ears.spec = replace(ears.spec, step_ms=32)
     with pytest.raises(ModelError, match="32 ms"):
         Engine(ears)
+
+
+def test_media_time_of_a_call_begins_with_its_own_first_frame() -> None:
+    """Its phase had rested since the call before: that rest is none of its time. A gap inside the call is."""
+    engine = Engine()
+    engine.open("a")
+    engine.run(100)
+    engine.send(CloseSeat(call_id="a"))
+    del engine.seats["a"]
+    engine.tick += 200
+    engine.open("b")
+    engine.step()
+    seat = engine.scheduler.table.find("b")
+    assert seat is not None
+    assert seat.at == 160
+    engine.tick += 10
+    engine.step()
+    assert seat.at == 12 * 160
