@@ -37,6 +37,7 @@ from agent.parts import mcp_decisions, open_brain, open_voice
 from agent.placement import Placement
 from agent.pool.client import WorkerClient
 from agent.pool.registry import WorkerRegistry
+from agent.pool.watch import WorkerWatch
 from agent.rest import Rest
 from agent.scribe import Scribe
 from agent.services import Services
@@ -337,6 +338,12 @@ class Front:
                 "overruns": stats.overruns,
                 "failed_rows": stats.failed_rows,
                 "degradation": stats.degradation,
+                "recognisers": {
+                    "wanted": stats.recognisers_wanted,
+                    "live": stats.recognisers_live,
+                    "restarts": stats.recogniser_restarts,
+                    "given_up": stats.recogniser_given_up,
+                },
             }
         return shown
 
@@ -349,6 +356,8 @@ class Front:
             metrics.seats_used.labels(name).set(client.seats)
             if (stats := client.stats) is not None:
                 metrics.step_times(name, p50_s=stats.step_p50_ms / 1000, p99_s=stats.step_p99_ms / 1000)
+                metrics.recognisers_live.labels(name).set(stats.recognisers_live)
+                metrics.recogniser_restarts.labels(name).set(stats.recogniser_restarts)
         for name, punctuality in self._media_stats():
             metrics.media_process(name, **punctuality)
         levels = [client.stats.degradation for client in self._workers.values() if client.stats is not None]
@@ -421,22 +430,13 @@ class Front:
 
     async def _watch_workers(self) -> None:
         """Tell the log what the workers, who have none, count: steps that took too long, rows that failed."""
-        told: dict[int, tuple[int, int]] = {}
+        watches: dict[int, WorkerWatch] = {}
         while True:
             await asyncio.sleep(WATCH_WORKERS_S)
             for name, client in self._workers.items():
-                stats, pid = client.stats, client.hello.pid
-                if stats is None:
-                    continue
-                overruns, failed = told.get(pid, (0, 0))
-                if stats.overruns > overruns:
-                    self._log.warning(
-                        LogEvent.WORKER_OVERRUN, worker=name, new=stats.overruns - overruns, p99_ms=stats.step_p99_ms
-                    )
-                if stats.failed_rows > failed:
-                    new = stats.failed_rows - failed
-                    self._log.error(LogEvent.WORKER_ROW_FAILED, worker=name, new=new, error=stats.last_error)
-                told[pid] = (stats.overruns, stats.failed_rows)
+                if client.stats is not None:
+                    watch = watches.setdefault(client.hello.pid, WorkerWatch(name, self._log))
+                    watch.see(client.stats)
 
 
 def _former_life(path: Path) -> dict[str, int]:

@@ -90,6 +90,10 @@ class Metrics:
         self.step_seconds = self._gauge("step_seconds", "Time of a model step: p50 and p99", "worker", "quantile")
         self.seats_total = self._gauge("seats_total", "Seats that a worker offers", "worker")
         self.seats_used = self._gauge("seats_used", "Seats in use", "worker")
+        self.recognisers_live = self._gauge("recognisers_live", "Recogniser processes that live", "worker")
+        self.recogniser_restarts = self._gauge(
+            "recogniser_restarts", "Recogniser processes replaced since the worker's start", "worker"
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop wakes", LAG_S, "process"
         )
@@ -149,7 +153,8 @@ class Metrics:
 
     def forget_workers(self) -> None:
         """Before the gauges of the workers are set anew: one that is gone must not stay."""
-        for gauge in (self.step_seconds, self.seats_total, self.seats_used):
+        gauges = (self.step_seconds, self.seats_total, self.seats_used, self.recognisers_live, self.recogniser_restarts)
+        for gauge in gauges:
             gauge.clear()
 
     def step_times(self, worker: str, *, p50_s: float, p99_s: float) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,25 @@ def neutral_output(rows: int, mask: NDArray[np.bool_]) -> StepOutput:
         return np.zeros(rows, np.float32)
 
     return StepOutput(p_speech=zeros(), p_end=zeros(), p_take=zeros(), p_backchannel=zeros(), valid=mask.copy())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelperStats:
+    """Processes that a model works with, and what became of them since the start."""
+
+    wanted: int = 0
+    live: int = 0
+    restarts: int = 0
+    given_up: int = 0
+    """Utterances that ended without the words that were still to come."""
+
+
+@runtime_checkable
+class HasHelpers(Protocol):
+    """A model with processes of its own. Optional."""
+
+    @property
+    def helpers(self) -> HelperStats: ...
 
 
 class DuplexModel(Protocol):

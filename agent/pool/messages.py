@@ -141,6 +141,11 @@ class WorkerStats(Message):
     """Seats given up because their own code raised."""
     last_error: str = ""
     """Of the last of them."""
+    recognisers_wanted: int = 0
+    recognisers_live: int = 0
+    recogniser_restarts: int = 0
+    recogniser_given_up: int = 0
+    """Utterances that ended without the words that were still to come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from agent.model.protocol import DuplexModel
+from agent.model.protocol import DuplexModel, HasHelpers, HelperStats
 from agent.pool.connection import SOCKET_BYTES, ConnectionOver, Outgoing, address_of, listen, read
 from agent.pool.measure import measure_steps
 from agent.pool.messages import (
@@ -391,7 +391,8 @@ class Worker:
         self.admission.observe(busy, seats=len(self.scheduler.table), now=now)
         if self.admission.level is not before:
             self.scheduler.set_level(self.admission.level)
-        counters = self.scheduler.counters
+        counters, model = self.scheduler.counters, self.scheduler.model
+        helpers = model.helpers if isinstance(model, HasHelpers) else HelperStats()
         stats = WorkerStats(
             seats=len(self.scheduler.table),
             rows=self.admission.offered,
@@ -404,6 +405,10 @@ class Worker:
             cpu_s=round(time.process_time(), 3),
             failed_rows=counters.failed_rows,
             last_error=counters.errors[-1] if counters.errors else "",
+            recognisers_wanted=helpers.wanted,
+            recognisers_live=helpers.live,
+            recogniser_restarts=helpers.restarts,
+            recogniser_given_up=helpers.given_up,
         )
         for front in list(self._fronts):
             self._send(front, stats)

@@ -24,7 +24,7 @@ from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.silero import open_session
 from agent.model.parts.turns import Turn
 from agent.model.parts.vad import Activity, SpeechDetector
-from agent.model.protocol import HeardWords, ModelSpec, Persona, StepInput, StepOutput, neutral_output
+from agent.model.protocol import HeardWords, HelperStats, ModelSpec, Persona, StepInput, StepOutput, neutral_output
 from agent.pipecat.spawn import spawner as host_spawner
 from agent.pipecat.spec import PartSpec
 
@@ -163,6 +163,11 @@ class Ears:
 
     def admit(self, row: int, persona: Persona) -> None:
         self._forget(np.array([row]))
+
+    @property
+    def helpers(self) -> HelperStats:
+        """Recogniser processes."""
+        return self._recogniser.stats if isinstance(self._recogniser, RecogniserPool) else HelperStats()
 
     def release(self, row: int) -> None:
         self._forget(np.array([row]))

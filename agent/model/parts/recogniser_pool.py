@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agent.expectation import Expect
 from agent.model.parts.recogniser import Hypothesis, Mode
 from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack, with_json
+from agent.model.protocol import HelperStats
 
 GROUP_SAMPLES = 480
 """Audio goes out in packets of 60 ms."""
@@ -102,6 +103,16 @@ class _Helper:
                 return found, False
             found.append(unpack(packet))
 
+    @property
+    def is_live(self) -> bool:
+        """The process holds its end of the socket. Looks, and takes nothing."""
+        try:
+            return bool(self._link.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def restart_when_due(self) -> bool:
         """Called in every poll while the process is gone; True when a new one was started."""
         self._polls_since_start += 1
@@ -134,6 +145,13 @@ class RecogniserPool:
         self._polls_gone = 0
         self.dropped_utterances = 0
         self.restarts = 0
+
+    @property
+    def stats(self) -> HelperStats:
+        live = sum(helper.is_live for helper in self._helpers)
+        return HelperStats(
+            wanted=len(self._helpers), live=live, restarts=self.restarts, given_up=self.dropped_utterances
+        )
 
     @property
     def pids(self) -> list[int]:

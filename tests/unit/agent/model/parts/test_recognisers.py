@@ -24,6 +24,7 @@ from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack,
 from agent.model.parts.sherpa_engine import SherpaEngine, hot_words, open_sherpa
 from agent.model.parts.sherpa_files import Pieces, check_model, find_model
 from agent.model.parts.trial import try_engine
+from agent.model.protocol import HelperStats
 from tests.unit.agent.model.parts.tiny_sherpa import tiny_sherpa
 
 AUDIO = np.zeros(480, np.int16)
@@ -99,9 +100,10 @@ def test_a_dead_process_ends_its_utterances_and_starts_again(pool: RecogniserPoo
     far[0].kill()
     lost = pool.poll()
     assert [(found.words, found.final) for found in lost] == [(("where",), True)]
+    assert pool.stats == HelperStats(wanted=2, live=1, restarts=0, given_up=1)
     for _ in range(RESTART_POLLS + 1):
         pool.poll()
-    assert pool.restarts == 1
+    assert pool.stats == HelperStats(wanted=2, live=2, restarts=1, given_up=1)
     pool.start(0, NOTHING_KNOWN, Mode.ANSWER)
     pool.poll()
     assert [message.kind for message in far[2].received()] == [Kind.START]
