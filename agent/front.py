@@ -17,6 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from agent import VERSION, logging
+from agent.api.console import add_console_routes
 from agent.api.health import add_health_routes
 from agent.api.problems import http_log, problems
 from agent.api.talk import add_talk_routes
@@ -294,6 +295,7 @@ class Front:
             app.add_routes(hooks.routes())
         add_webrtc_routes(app, self._webrtc, admit=self._rest.admit_browser)
         add_talk_routes(app)
+        add_console_routes(app)
         runner = web.AppRunner(app, access_log=None, logger=http_log(), keepalive_timeout=KEEP_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -328,7 +330,14 @@ class Front:
 
     def _worker_health(self, name: str, client: WorkerClient) -> dict[str, Any]:
         stats, hello = client.stats, client.hello
-        shown: dict[str, Any] = {"name": name, "pid": hello.pid, "rows": hello.rows, "seats": client.seats}
+        shown: dict[str, Any] = {
+            "name": name,
+            "pid": hello.pid,
+            "rows": hello.rows,
+            "seats": client.seats,
+            "model": hello.model,
+            "step_ms": hello.step_ms,
+        }
         shown["measured_p99_ms"] = hello.step_p99_ms
         if stats is not None:
             shown |= {
