@@ -36,7 +36,15 @@ class _Festival:
         self._child = subprocess.Popen(
             (program, "--pipe"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        atexit.register(self._child.kill)
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End the program."""
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._child.terminate()
+        self._child.wait(timeout=5)
 
     def say(self, voice: str, text: str, pace: float) -> list[tuple[float, float]]:
         """Times of the words; the samples are in ``wav``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ class Program:
         self._command = list(command)
         self._child: subprocess.Popen[bytes] | None = None
         self._asked = 0
+        atexit.register(self.close)
 
     def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Send one request. Raises ``VoiceFailed`` when the program is absent, dies or refuses."""

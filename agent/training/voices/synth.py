@@ -42,7 +42,7 @@ def spoken_from(
 
 def with_estimate(pcm: NDArray[np.float32], words: list[str]) -> Spoken:
     """Trimmed speech with word times shared out by length and pauses."""
-    times = estimate(words, to_int16(pcm)) if pcm.size else ()
+    times = estimate(words, to_int16(pcm)) if pcm.size and words else ()
     timed = tuple(Word(text, a, b) for text, (a, b) in zip(words, times, strict=False))
     return Spoken(pcm, timed, exact=False)
 

@@ -11,7 +11,7 @@ from agent.training.voices.program import Program
 from agent.training.voices.roster import callers, catalogue, own, present, synth
 from agent.training.voices.spoken import Spoken, Word, active_rms, active_runs, at_level, trimmed
 from agent.training.voices.synth import Cached
-from agent.training.voices.warp import Warp, reshaped, resampled, stretched, warped
+from agent.training.voices.warp import Warp, resampled, reshaped, stretched, warped
 
 RATE = 8000
 

@@ -1,0 +1,50 @@
+"""Conversation number ``index`` of seed ``seed``: script, tracks, line, labels. The same every time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from agent.training.channel.line import Condition, Line, draw_condition, over_the_line
+from agent.training.conversation.director import Director
+from agent.training.conversation.labels import Labels, Script, Sound, bridged, labels
+from agent.training.conversation.material import Material
+from agent.training.conversation.tracks import Tracks
+from agent.training.voices.spoken import active_runs
+
+FRAMES: Final = 512
+"""20.48 s of labels in frames of 40 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Everything about one conversation."""
+
+    tracks: Tracks
+    script: Script
+    condition: Condition
+    line: Line
+    labels: Labels
+
+
+def make_conversation(
+    material: Material, seed: int, index: int, frames: int = FRAMES, *, patient: bool = False
+) -> Conversation:
+    """One conversation. Voices, text, line and noise have generators of their own: one does not move the others."""
+    director = Director(material, np.random.default_rng([seed, index, 0]), frames, patient=patient)
+    director.direct()
+    line_rng = np.random.default_rng([seed, index, 1])
+    condition = draw_condition(line_rng)
+    line = over_the_line(director.tracks, condition, line_rng)
+    if line.echo.any():
+        _mark_echo(director, line)
+    return Conversation(director.tracks, director.script, condition, line, labels(director.script))
+
+
+def _mark_echo(director: Director, line: Line) -> None:
+    """Where our voice comes back audibly (over -66 dBFS)."""
+    loud = float(np.max(np.abs(line.echo)))
+    if loud > 10 ** (-66 / 20):
+        director.script.sounds += [(Sound.ECHO, span) for span in bridged(active_runs(line.echo))]

@@ -1,0 +1,1 @@
+"""The nets in torch: training only. Serving runs their ONNX export (``agent.model.small``)."""

@@ -1,0 +1,190 @@
+"""Train the floor net: ``python -m agent.training.train --data DIR --out DIR --steps N [--valid DIR]``.
+
+Seeded and resumable to the bit: batch ``k`` is a function of the seed, and a checkpoint holds weights, optimiser and
+step. Progress goes to ``OUT/log.jsonl`` and to stderr. ``--device cuda`` uses a GPU where torch has one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.errors import AgentError
+from agent.training.dataset import INPUTS, Batch, Dataset
+from agent.training.errors import TrainingError
+from agent.training.net.floor import FloorNet, FloorSizes, parameters
+from agent.training.net.loss import losses, total
+from agent.training.shard import paths
+
+WARM_UP: Final = 40
+LOWEST: Final = 0.02
+"""The learning rate at the end, against its highest."""
+CLIP: Final = 1.0
+CHECKPOINT: Final = "checkpoint.pt"
+TOLD_EVERY: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How to train. Everything that decides the weights."""
+
+    steps: int
+    batch: int = 16
+    rate: float = 2e-3
+    decay: float = 0.01
+    seed: int = 1
+    sizes: FloorSizes = field(default_factory=FloorSizes)
+
+
+class Trainer:
+    """Net, optimiser and how far they are."""
+
+    def __init__(self, plan: Plan, data: Dataset, device: str = "cpu") -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.data, self.step = plan, data, 0
+        self.device = torch.device(device)
+        self.net = FloorNet(plan.sizes).to(self.device)
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=plan.decay)
+
+    def one_step(self) -> dict[str, float]:
+        """One batch; returns each head's loss. Raises ``TrainingError`` on a loss that is no number."""
+        inputs, labels = tensors(self.data.batch(self.step), self.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.plan.rate * schedule(self.step, self.plan.steps)
+        logits, _ = self.net(*inputs, self.net.start(len(inputs[0])))
+        found = losses(logits, labels)
+        loss = total(found)
+        if not bool(torch.isfinite(loss)):
+            raise TrainingError(f"step {self.step}: the loss is {float(loss)}; the last checkpoint is good")
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)
+        self.optimiser.step()
+        self.step += 1
+        return {"loss": float(loss), **{name: float(value) for name, value in found.items()}}
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all."""
+        state = {
+            "plan": asdict(self.plan),
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        unfinished = path.with_suffix(".part")
+        torch.save(state, unfinished)
+        os.replace(unfinished, path)
+
+    def restore(self, path: Path) -> None:
+        """Go on where ``path`` stopped. Raises ``TrainingError`` if it was trained by another plan."""
+        state = load(path)
+        if state["plan"] != asdict(self.plan):
+            raise TrainingError(f"{path}: was trained by another plan: {state['plan']}")
+        self.net.load_state_dict(state["net"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint. Raises ``TrainingError``."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError) as broken:
+        raise TrainingError(f"{path}: not a checkpoint: {broken}") from None
+    return state
+
+
+def net_of(path: Path) -> FloorNet:
+    """The net of a checkpoint, ready to be asked."""
+    state = load(path)
+    net = FloorNet(FloorSizes(**state["plan"]["sizes"]))
+    net.load_state_dict(state["net"])
+    net.eval()
+    return net
+
+
+def schedule(step: int, steps: int) -> float:
+    """Rises for ``WARM_UP`` steps, then falls as a cosine to ``LOWEST``."""
+    if step < WARM_UP:
+        return (step + 1) / WARM_UP
+    part = min(1.0, (step - WARM_UP) / max(1, steps - WARM_UP))
+    return LOWEST + (1 - LOWEST) * 0.5 * (1 + float(np.cos(np.pi * part)))
+
+
+def tensors(batch: Batch, device: torch.device) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Inputs in the net's order, and labels."""
+    inputs = [torch.from_numpy(np.ascontiguousarray(batch[name])).to(device) for name in INPUTS]
+    inputs[2] = inputs[2].float()
+    labels = {
+        name: torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        for name, array in batch.items()
+        if name not in INPUTS
+    }
+    return inputs, labels
+
+
+def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 100) -> None:
+    """Train to the end of the plan or of ``minutes``; checkpoints and a log on the way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    began, cpu = time.monotonic(), time.process_time()
+    sums: dict[str, float] = {}
+    count = 0
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        while trainer.step < trainer.plan.steps and time.monotonic() - began < 60 * minutes:
+            for name, value in trainer.one_step().items():
+                sums[name] = sums.get(name, 0.0) + value
+            count += 1
+            if trainer.step % TOLD_EVERY == 0:
+                line = {
+                    "step": trainer.step,
+                    **{name: round(value / count, 4) for name, value in sums.items()},
+                    "cpu_s": round(time.process_time() - cpu, 1),
+                }
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                sys.stderr.write(json.dumps(line) + "\n")
+                sums, count = {}, 0
+            if trainer.step % save_every == 0:
+                trainer.save(folder / CHECKPOINT)
+    trainer.save(folder / CHECKPOINT)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m agent.training.train", description="Train the floor net.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of shards")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log; an old one goes on")
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--hidden", type=int, default=FloorSizes().hidden)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args(argv)
+    torch.set_num_threads(asked.threads)
+    plan = Plan(steps=asked.steps, batch=asked.batch, seed=asked.seed, sizes=FloorSizes(hidden=asked.hidden))
+    try:
+        trainer = Trainer(plan, Dataset(paths(asked.data), batch=plan.batch, seed=plan.seed), asked.device)
+        if (asked.out / CHECKPOINT).exists():
+            trainer.restore(asked.out / CHECKPOINT)
+        sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}\n")
+        train(trainer, asked.out, minutes=asked.minutes)
+    except AgentError as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,32 @@
+"""Material for tests: real synthesisers where the host has them, one small conversation made once."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from agent.training.conversation.maker import Conversation, make_conversation
+from agent.training.conversation.material import Material
+from agent.training.fold import Fold
+
+
+@lru_cache(maxsize=1)
+def material() -> Material:
+    """Synthetic voices only, those of them that are fast."""
+    opened = Material.open(Fold.TRAIN, None)
+    fast = [spec for spec in opened.voices if spec.name in {"flite:kal", "pico:en-US"} or spec.family == "espeak"]
+    return Material(opened.text, fast or opened.voices, _own(opened), None)
+
+
+@lru_cache(maxsize=32)
+def conversation(index: int, seed: int = 11) -> Conversation:
+    """A conversation of 20.48 s; the same each time."""
+    return make_conversation(material(), seed, index)
+
+
+def conversations(count: int) -> list[Conversation]:
+    return [conversation(index) for index in range(count)]
+
+
+def _own(opened: Material) -> tuple[str, ...]:
+    fast = tuple(name for name in opened.own_voices if name in {"flite:kal", "pico:en-US"})
+    return fast or tuple(opened.own_voices)
