@@ -16,6 +16,7 @@ from agent import VERSION
 from agent.errors import AgentError, ConfigError
 
 EXIT_USAGE = 2
+PIPECAT_PARTS = ("latency", "context", "parts")
 DOOR_PARTS = ("browser", "twilio", "neighbours", "script")
 
 
@@ -279,6 +280,14 @@ def _add_bench(commands: Any) -> None:
     doors.add_argument("--delay-ms", type=float, default=0.0, help="one way to the double of Twilio")
     doors.add_argument("--json", action="store_true")
     doors.set_defaults(run=_bench_doors)
+    pipecat = benches.add_parser("pipecat", help="Pipecat's live service beside our socket, and its services as parts")
+    pipecat.add_argument("--parts", nargs="+", default=list(PIPECAT_PARTS), choices=PIPECAT_PARTS, metavar="PART",
+                         help=f"of {', '.join(PIPECAT_PARTS)}; default: all")  # fmt: skip
+    pipecat.add_argument("--interruptions", type=_count, default=50, help="answers to be cut (about 11 s each)")
+    pipecat.add_argument("--calls", type=_count, default=4, help="calls at once whose parts are measured")
+    pipecat.add_argument("--rounds", type=_count, default=10, help="of 8 sounds through both doors")
+    pipecat.add_argument("--json", action="store_true")
+    pipecat.set_defaults(run=_bench_pipecat)
 
 
 def _bench_duplex(arguments: argparse.Namespace) -> int:
@@ -346,6 +355,23 @@ def _bench_doors(arguments: argparse.Namespace) -> int:
             start_service=start_service,
         )
     )
+
+
+def _bench_pipecat(arguments: argparse.Namespace) -> int:
+    from agent.app import start_service
+    from agent.bench.pipecat import pipecat_bench
+
+    result = asyncio.run(
+        pipecat_bench(
+            start_service=start_service,
+            parts=arguments.parts,
+            interruptions=arguments.interruptions,
+            calls=arguments.calls,
+            rounds=arguments.rounds,
+        )
+    )
+    _show(result, as_json=arguments.json)
+    return 0
 
 
 def _show(result: dict[str, Any], *, as_json: bool) -> None:

@@ -46,7 +46,7 @@ def spawner(role: str, spec: PartSpec, **more: str) -> Spawn:
 
     def spawn(link: socket.socket) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", BOOT, json.dumps([str(ROOT), *sys.path])],
+            [sys.executable, "-P", "-c", BOOT, json.dumps([str(ROOT), *sys.path]), role],  # the role, for who reads ps
             pass_fds=(link.fileno(),),
             stdin=subprocess.PIPE,
             env=host_environment(process_environment()),
