@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
-import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +21,7 @@ from agent.config_load import process_environment
 from agent.config_wire import to_wire
 from agent.errors import ConfigError
 from agent.events.names import LogEvent
+from agent.events.signing import new_secret
 from agent.logging import Log
 from agent.pipecat.agent_file import parts_of
 from agent.pull.store import located
@@ -110,7 +109,7 @@ def with_example(config: Config, run_folder: str) -> tuple[Config, list[Role]]:
         return config, []
     from agent.brain.examples import example_path
 
-    port, secret = _free_port(), config.webhooks.secret or new_secret()
+    port, secret = free_port(), config.webhooks.secret or new_secret()
     url = f"http://127.0.0.1:{port}"
     database = str(Path(run_folder) / "parcel.db")
     folder = example_path("parcel")
@@ -133,12 +132,8 @@ def with_example(config: Config, run_folder: str) -> tuple[Config, list[Role]]:
     return replace(config, agent=agent, webhooks=webhooks), [role]
 
 
-def new_secret() -> str:
-    """A fresh signing secret in the form of Standard Webhooks."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -19,7 +19,7 @@ from aiohttp import web
 from agent import VERSION, logging
 from agent.api.console import add_console_routes
 from agent.api.health import add_health_routes
-from agent.api.problems import http_log, problems
+from agent.api.problems import problems
 from agent.api.talk import add_talk_routes
 from agent.api.twilio import TwilioCalls, TwilioWebhooks
 from agent.api.webrtc import add_webrtc_routes
@@ -52,6 +52,7 @@ from agent.webrtc import WebRtc
 from telephony.clock import MonotonicClock
 from telephony.edge_client import EdgeClient
 from telephony.errors import TelephonyError
+from telephony.net.http_log import http_logger
 from telephony.sip.settings import SipSettings
 from telephony.sip_plane import SipPlane
 
@@ -296,7 +297,7 @@ class Front:
         add_webrtc_routes(app, self._webrtc, admit=self._rest.admit_browser)
         add_talk_routes(app)
         add_console_routes(app)
-        runner = web.AppRunner(app, access_log=None, logger=http_log(), keepalive_timeout=KEEP_S)
+        runner = web.AppRunner(app, access_log=None, logger=http_logger("agent.http"), keepalive_timeout=KEEP_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.callback(self._rest.hub.close)  # before it: streams of live events have no end of their own

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from telephony.errors import MediaError
-from telephony.net.http_log import http_log
+from telephony.net.http_log import http_logger
 from telephony.stream_door import Door
 from telephony.stream_edge import StreamEdge
 
@@ -55,7 +55,7 @@ def new_app(edge: StreamEdge, doors: list[Door]) -> web.Application:
 async def listening(edge: StreamEdge, doors: list[Door], host: str, port: int) -> AsyncIterator[int]:
     """Serve the doors; yields the port."""
     runner = web.AppRunner(
-        new_app(edge, doors), access_log=None, logger=http_log(), max_line_size=_MAX_HEADER_BYTES,
+        new_app(edge, doors), access_log=None, logger=http_logger("telephony.http"), max_line_size=_MAX_HEADER_BYTES,
         max_field_size=_MAX_HEADER_BYTES, shutdown_timeout=1.0, keepalive_timeout=HEAD_S,
     )  # fmt: skip
     await runner.setup()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from agent.errors import AgentError, StoreUnavailable
 
@@ -62,17 +60,3 @@ async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
     except StoreUnavailable as error:
         return problem(503, "Store unavailable", str(error))
     return response
-
-
-def http_log() -> logging.Logger:
-    """The log of an HTTP server, without what any peer can write into it: a traceback for bytes that are no HTTP, or
-    for a client that is gone in the middle of its own request."""
-    log = logging.getLogger("agent.http")
-    if not any(isinstance(one, _NoBrokenRequests) for one in log.filters):
-        log.addFilter(_NoBrokenRequests())
-    return log
-
-
-class _NoBrokenRequests(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))

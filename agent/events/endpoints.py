@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, Final
 
 from agent.config import WebhookEndpoint
 from agent.errors import AgentError
+from agent.events.signing import new_secret
 from agent.files import JsonFile
 
 MOST_ENDPOINTS: Final = 50
@@ -104,11 +103,6 @@ class EndpointBook:
     def _stored(self) -> dict[str, Any]:
         found: dict[str, Any] = self._file.read().get("endpoints", {})
         return found
-
-
-def new_secret() -> str:
-    """``whsec_`` and base64 of 32 random bytes (Standard Webhooks)."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def _listed(name: str, item: dict[str, Any], now: float) -> Listed:

@@ -20,7 +20,7 @@ from agent.pipecat.spawn import spawner
 from agent.pipecat.spec import PartSpec
 from agent.pipecat.voice_wire import SpeakJob, pack_speak
 from agent.voice.cache import Phrase, PhraseCache
-from agent.voice.clauses import Clause, split
+from agent.voice.clauses import Clause, spans, split
 from agent.voice.engine import Times
 from agent.voice.protocol import SpeechChunk, Voice, VoiceInfo, WordSpan
 from agent.voice.shape import RATE_HZ, Pcm
@@ -186,7 +186,7 @@ class _Speaker:
                     async for pcm, told in pieces:
                         at += pcm.size
                         times = told or times
-                        words = _spans(clause, told, number, begin) if told else ()
+                        words = spans(clause, told, number, begin) if told else ()
                         yield SpeechChunk(pcm, words, False)
                 self._failures = 0
             except VoiceFailed as failed:
@@ -268,10 +268,3 @@ def _cut(clause: Clause, times: Times, number: int, at: int, said: int, size: in
     kept = tuple((min(start, size), min(end, size)) for start, end in times[:said])
     spans = zip(clause.tokens[:said], kept, strict=True)
     return tuple(WordSpan(text=t.source, start=at + s, end=at + e, clause=number) for t, (s, e) in spans)
-
-
-def _spans(clause: Clause, times: Times, number: int, at: int) -> tuple[WordSpan, ...]:
-    return tuple(
-        WordSpan(text=token.source, start=at + start, end=at + end, clause=number)
-        for token, (start, end) in zip(clause.tokens, times, strict=True)
-    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from agent.voice.engine import Times
 from agent.voice.normalise import Token, tokens
+from agent.voice.protocol import WordSpan
 
 MOST_WORDS: Final = 12
 """Spoken words of a clause; flite's first sample costs about 2.5 ms of CPU per word."""
@@ -41,6 +43,14 @@ class Clause:
     @property
     def pause_ms(self) -> int:
         return LAST_PAUSE_MS if self.last else PAUSE_MS[self.mark]
+
+
+def spans(clause: Clause, times: Times, number: int, at: int) -> tuple[WordSpan, ...]:
+    """Words of the clause with this ``number``, which begins ``at`` samples into its utterance."""
+    return tuple(
+        WordSpan(text=token.source, start=at + start, end=at + end, clause=number)
+        for token, (start, end) in zip(clause.tokens, times, strict=True)
+    )
 
 
 def split(text: str) -> list[Clause]:

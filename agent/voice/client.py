@@ -19,9 +19,9 @@ from agent.config import VoiceConfig
 from agent.errors import VoiceFailed
 from agent.voice.cache import Phrase, PhraseCache
 from agent.voice.choose import LOADED, choose
-from agent.voice.clauses import Clause, split
+from agent.voice.clauses import Clause, spans, split
 from agent.voice.engine import ClauseJob, Times
-from agent.voice.protocol import SpeechChunk, VoiceInfo, WordSpan
+from agent.voice.protocol import SpeechChunk, VoiceInfo
 from agent.voice.shape import RATE_HZ, Pcm
 from agent.voice.wire import Frame, Kind, unpack_audio, unpack_times
 from agent.voice.worker import Request, VoiceWorker, spawner
@@ -120,7 +120,7 @@ class ProcessVoice:
             phrase = self.cache.get(self._key(clause))
             if phrase is not None:
                 pcm = np.concatenate((phrase.pcm, pause))
-                yield SpeechChunk(pcm, _spans(clause, phrase.times, number, at), clause.last)
+                yield SpeechChunk(pcm, spans(clause, phrase.times, number, at), clause.last)
                 at += pcm.size
                 continue
             begin, played_ms = at, round((loop.time() - started) * 1000)
@@ -128,7 +128,7 @@ class ProcessVoice:
             async with aclosing(self._pieces(clause, slack_ms)) as pieces:
                 async for pcm, times in pieces:
                     at += pcm.size
-                    yield SpeechChunk(pcm, _spans(clause, times, number, begin) if times else (), False)
+                    yield SpeechChunk(pcm, spans(clause, times, number, begin) if times else (), False)
             at += pause.size
             yield SpeechChunk(pause, (), clause.last)
 
@@ -224,11 +224,3 @@ def _job(clause: Clause) -> ClauseJob:
     *inner, last = clause.tokens
     words = [token.spoken + ("," if token.mark else "") for token in inner]
     return ClauseJob((*words, last.spoken), clause.mark, clause.first_word)
-
-
-def _spans(clause: Clause, times: Times, number: int, at: int) -> tuple[WordSpan, ...]:
-    """Words of a clause that begins ``at`` samples into its utterance."""
-    return tuple(
-        WordSpan(text=token.source, start=at + start, end=at + end, clause=number)
-        for token, (start, end) in zip(clause.tokens, times, strict=True)
-    )

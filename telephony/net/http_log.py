@@ -6,12 +6,10 @@ import logging
 
 from aiohttp.http_exceptions import HttpProcessingError
 
-NAME = "telephony.http"
 
-
-def http_log() -> logging.Logger:
+def http_logger(name: str) -> logging.Logger:
     """A logger that drops tracebacks for bytes that are no HTTP and for clients that are gone in the middle."""
-    log = logging.getLogger(NAME)
+    log = logging.getLogger(name)
     if not any(isinstance(one, _NoPeers) for one in log.filters):
         log.addFilter(_NoPeers())
     return log

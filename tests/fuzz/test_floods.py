@@ -25,7 +25,7 @@ from aiohttp import web
 
 pytest.importorskip("aiortc", reason="the extra 'webrtc' is not installed")
 
-from agent.api.problems import http_log, problems
+from agent.api.problems import problems
 from agent.api.talk import add_talk_routes
 from agent.api.twilio import TwilioCalls, TwilioWebhooks
 from agent.api.webrtc import add_webrtc_routes
@@ -35,6 +35,7 @@ from agent.bench.machine import process_cost
 from agent.config import TwilioConfig
 from telephony.doors.live import LiveDoor
 from telephony.doors.pcm import PcmDoor
+from telephony.net.http_log import http_logger
 from telephony.twilio.door import TwilioDoor
 from telephony.webrtc.door import WebRtcDoor
 from tests.fuzz.floods import FLOODS, Target
@@ -85,7 +86,7 @@ async def front(made: Kit) -> AsyncIterator[str]:
     app.add_routes(hooks.routes())
     add_webrtc_routes(app, Desk(made.port), admit=lambda request: None)
     add_talk_routes(app)
-    runner = web.AppRunner(app, access_log=None, logger=http_log())
+    runner = web.AppRunner(app, access_log=None, logger=http_logger("agent.http"))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agent.app import Service, new_secret, start_service
+from agent.app import Service, start_service
+from agent.events.signing import new_secret
 from tests.peers.programs import require
 from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, events
 from tests.peers.sip_client import OFFER, sip_client, status_of, to_of

@@ -16,9 +16,8 @@ from pathlib import Path
 import pytest
 
 from agent.events.bodies import body
-from agent.events.endpoints import new_secret
 from agent.events.http import HttpClient
-from agent.events.signing import Signer
+from agent.events.signing import Signer, new_secret
 from agent.events.ssrf import Guard
 
 EXAMPLES = Path(__file__).parents[3] / "deploy/examples/webhooks"

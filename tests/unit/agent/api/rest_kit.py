@@ -23,7 +23,7 @@ from agent.api.calls import CallHandlers, CallsDeps
 from agent.api.gate import Gate
 from agent.api.keys import KeyFile
 from agent.api.live import LiveHub
-from agent.api.problems import http_log, problems
+from agent.api.problems import problems
 from agent.api.server import add_rest
 from agent.api.service_handlers import ServiceHandlers
 from agent.api.webhook_handlers import WebhookHandlers, WebhooksDeps
@@ -43,6 +43,7 @@ from agent.store.sqlite import SqliteStore
 from agent.switchboard import Switchboard
 from agent.tasks import Tasks
 from telephony.clock import MonotonicClock
+from telephony.net.http_log import http_logger
 from tests.unit.agent import call_fakes as fakes
 from tests.unit.agent.test_session import Rig
 
@@ -261,7 +262,7 @@ async def rest(
             on_bug=lambda operation, error: kit.bugs.append(f"{operation}: {error!r}"),
         )
         more(app)
-        runner = web.AppRunner(app, access_log=None, logger=http_log())
+        runner = web.AppRunner(app, access_log=None, logger=http_logger("agent.http"))
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
