@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -33,6 +34,8 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.asyncio(loop_scope
 ROOT = Path(__file__).parents[2]
 HOWTO = ROOT / "docs/howto/console.md"
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>\u202eevil"
+REFUSED = re.compile(r"status of 40[0134]")
+"""What a browser notes of every refusal, and tells again after the next ``Log.enable``: none is an error of the page."""
 SCRIPT = """
 name: listen
 max_s: 30
@@ -93,7 +96,7 @@ async def test_a_call_is_watched_steered_read_and_heard(service: Service, page: 
         await press(page, ".card.live h2 a")
         await page.until(f"{count('.happened li')} > 2")
         await page.until("document.querySelector('.happened').innerText.includes('key 1')")
-        await write(page, "#say", HOSTILE)
+        await write(page, "#say", "<img src=x onerror=alert(1)>")
         await press(page, ".steer form button")
         await page.until(f"{text('.came')}.includes('after what is being said')")
         await write(page, "#target", "sip:+1900@evil.example")
@@ -110,7 +113,7 @@ async def test_a_call_is_watched_steered_read_and_heard(service: Service, page: 
     assert "order: say" in told
     assert "<img src=x" in told
     assert await page.run(f"{count('main img')} + {count('main script')}") == 0
-    assert "taken" != await page.run("document.title")
+    assert await page.run("document.title") != "taken"
     states = await page.run("[...document.querySelectorAll('.floor-bar')].map((bar) => bar.dataset.state)")
     assert {"open", "agent"} <= set(states)
     assert await page.run(count(".wave.agent")) == 1
@@ -277,7 +280,7 @@ async def test_howto_does_what_it_says_and_its_key_opens_the_console(
     await page.until(f"{text('main')}.includes('None yet')")
     await press(page, "#forget")
     await page.until("!document.getElementById('gate').hidden")
-    assert not [error for error in page.errors if not re.search(r"\b40[134]\b", error)]
+    assert not [error for error in page.errors if not REFUSED.search(error)]
     page.errors.clear()
 
 
@@ -326,11 +329,11 @@ async def test_hostile_words_stay_words(page: Page, tmp_path: Path) -> None:
         assert (await page.run(text(".happened"))).count("<img src=x") >= 9
         assert "\u202e" not in await page.run("document.body.innerText")
         assert await page.run(f"{count('main img')} + {count('main script')}") == 0
-        assert "taken" != await page.run("document.title")
+        assert await page.run("document.title") != "taken"
         await page.run("location.hash = '#/calls/" + "%22%3E%3Cimg src=x onerror=alert(1)%3E'")
         await page.until(f"{text('main')}.includes('cannot be shown')")
         assert await page.run(count("main img")) == 0
-        assert not [error for error in page.errors if "400" not in error]
+        assert not [error for error in page.errors if not REFUSED.search(error)]
         page.errors.clear()
 
 
@@ -344,4 +347,39 @@ async def test_a_stream_that_breaks_comes_back_and_nothing_is_missed(page: Page,
         kit.hub.is_closed = False
         await page.until(f"{text('#link')} === 'Live'")
         await page.until(f"{count('.past a')} === 1")
+        page.errors.clear()
+
+
+async def test_a_timeline_is_built_from_entries_in_any_order(page: Page, tmp_path: Path) -> None:
+    entries = [
+        {"at_ms": 900, "kind": "utterance", "data": {"phase": "ended", "number": 1, "heard": "hi", "unheard": "there", "why": "yielded"}},
+        {"at_ms": 100, "kind": "utterance", "data": {"phase": "started", "number": 1, "text": "hi there"}},
+        {"at_ms": 600, "kind": "turn", "data": {"phase": "started", "turn": 1}},
+        {"at_ms": 1200, "kind": "turn", "data": {"phase": "ended", "turn": 1, "text": "no", "why": "score"}},
+        {"at_ms": 1300, "kind": "turn", "data": {"phase": "reopened", "turn": 1}},
+        {"at_ms": 1900, "kind": "turn", "data": {"phase": "ended", "turn": 1, "text": "no wait", "why": "score"}},
+        {"at_ms": 100, "kind": "floor", "data": {"before": "open", "after": "agent", "cause": "agent_started", "why": "utterance"}},
+        {"at_ms": 700, "kind": "floor", "data": {"before": "agent", "after": "overlap", "cause": "caller_started", "why": "speech"}},
+        {"at_ms": 900, "kind": "floor", "data": {"before": "overlap", "after": "yielding", "cause": "floor_taken", "why": "words"}},
+        {"at_ms": 900, "kind": "overlap", "data": {"verdict": "barge_in", "ms": 280}},
+        {"at_ms": 2400, "kind": "response", "data": {"latency_ms": 500}},
+        {"at_ms": 3000, "kind": "tool", "data": {"name": "track", "ok": False, "took_ms": 200, "why": "timeout"}},
+    ]  # fmt: skip
+    async with api(tmp_path) as kit:
+        await page.open(f"{kit.url}/console")
+        module = "import('/console/timeline.js')"
+        built = await page.run(f"{module}.then(({{build}}) => build({json.dumps(entries)}, 2500))")
+        assert built["lengthMs"] == 3000
+        (turn,), (said,), (tool,) = built["turns"], built["utterances"], built["tools"]
+        assert (turn["start"], turn["end"], turn["text"]) == (600, 1900, "no wait")
+        assert (said["start"], said["end"], said["heard"], said["unheard"]) == (100, 900, "hi", "there")
+        assert (tool["start"], tool["end"]) == (2800, 3000)
+        spans = [(span["start"], span["end"], span["state"]) for span in built["floor"]]
+        assert spans == [(0, 100, "open"), (100, 700, "agent"), (700, 900, "overlap"), (900, 3000, "yielding")]
+        assert [(one["start"], one["end"]) for one in built["stops"] + built["answers"]] == [(620, 900), (1900, 2400)]
+        told = [*entries[:3], {"at_ms": 5, "kind": "note", "data": {"value": 1, "key": "a"}}]
+        both = await page.run(
+            f"{module}.then(({{merged}}) => merged({json.dumps(entries)}, {json.dumps(told)}).length)"
+        )
+        assert both == len(entries) + 1
         page.errors.clear()
