@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from telephony.errors import MediaError, RemoteProtocolError
 from telephony.stream_door import Call, Desk
+from telephony.stream_guard import Allowance
 from telephony.twilio.control import TwilioControl
 from telephony.twilio.dialect import DIALECTS
 from telephony.twilio.messages import MAX_MESSAGE_BYTES, Start
@@ -31,6 +32,9 @@ OWN_PARAMETERS = frozenset({PARAMETER, FROM, TO})
 LEAD_MS = 60
 MAX_UNBOUND = 64
 """Sockets that have not shown a token yet; more are turned away."""
+MESSAGES_PER_S = 200.0
+MESSAGES_BURST = 1000.0
+"""At once: what twenty seconds of a stall have kept back."""
 CLOSE_CODES = {"stream-message-size": WSCloseCode.MESSAGE_TOO_BIG, "stream-full": WSCloseCode.TRY_AGAIN_LATER}
 
 
@@ -126,6 +130,7 @@ class _Connection:
         self._stream = door.open_stream(time.monotonic())
         self._peer: TwilioPeer | None = None
         self._call: Call | None = None
+        self._allowance = Allowance(per_s=MESSAGES_PER_S, burst=MESSAGES_BURST, now=time.monotonic())
 
     async def run(self, request: web.Request) -> None:
         self._door.bound(+1)
@@ -142,6 +147,7 @@ class _Connection:
         while not self._socket.closed:
             try:
                 text = await self._next()
+                self._limit()
             except RemoteProtocolError as error:
                 await self._refuse(error.rule, str(error))
                 return
@@ -150,6 +156,11 @@ class _Connection:
                     return
             if text is None:
                 return
+
+    def _limit(self) -> None:
+        """A carrier sends fifty messages a second, and after a stall those of the stall. Raises for more."""
+        if not self._allowance.take(1.0, time.monotonic()):
+            raise RemoteProtocolError(f"more than {MESSAGES_PER_S:.0f} messages a second", rule="stream-flood")
 
     def _facts(self, text: str | None) -> list[Fact]:
         if text is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -221,6 +222,17 @@ async def test_binary_messages_are_refused() -> None:
         await socket.send_bytes(b"\x00")
         await closed(socket)
         assert desk.refusals == ["stream-binary"]
+
+
+async def test_a_flood_of_messages_that_mean_nothing_costs_the_socket() -> None:
+    """Unknown events are ignored, as carriers add some; nobody adds a thousand a second."""
+    async with door() as (client, desk):
+        socket = await opened(client)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1500):
+                await socket.send_str('{"event":"news"}')
+        assert await closed(socket) == 1008
+        assert desk.refusals == ["stream-flood"]
 
 
 async def test_unordered_media_ends_the_call_too() -> None:
