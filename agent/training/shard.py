@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,10 +121,10 @@ def write(shard: Shard, path: Path) -> None:
 def read(path: Path) -> Shard:
     """Raises ``TrainingError`` for what is no shard of this version."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         meta = json.loads(arrays.pop("meta").tobytes())
-    except (OSError, ValueError, KeyError, EOFError) as broken:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, AttributeError) as broken:
         raise TrainingError(f"{path}: not a shard: {broken}") from None
     if meta.get("version") != VERSION:
         raise TrainingError(f"{path}: shard of version {meta.get('version')}, this program reads {VERSION}")

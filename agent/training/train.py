@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Final
 
 import numpy as np
@@ -66,13 +67,13 @@ class Trainer:
         found = losses(logits, labels)
         loss = total(found)
         if not bool(torch.isfinite(loss)):
-            raise TrainingError(f"step {self.step}: the loss is {float(loss)}; the last checkpoint is good")
+            raise TrainingError(f"step {self.step}: the loss is {loss.item()}; the last checkpoint is good")
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)
         self.optimiser.step()
         self.step += 1
-        return {"loss": float(loss), **{name: float(value) for name, value in found.items()}}
+        return {"loss": loss.item(), **{name: value.item() for name, value in found.items()}}
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
@@ -100,7 +101,7 @@ def load(path: Path) -> dict[str, Any]:
     """A checkpoint. Raises ``TrainingError``."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError) as broken:
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as broken:
         raise TrainingError(f"{path}: not a checkpoint: {broken}") from None
     return state
 

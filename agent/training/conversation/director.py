@@ -138,7 +138,11 @@ class Director:
                 return
             told, wall = min(end, pcm.size), stop + round(self._rng.uniform(0.4, 1.4) * RATE_HZ)
         self._we_say(pcm[told:], wall)
-        self._at = max(self._at, wall + pcm.size - told) + round(self._rng.uniform(0.15, 0.7) * RATE_HZ)
+        over = wall + pcm.size - told
+        if self._at > over:  # somebody who was not let in has the last word, and is answered
+            self._at += self._answer_gap()
+        else:
+            self._at = over + round(self._rng.uniform(0.15, 0.7) * RATE_HZ)
 
     def _idle(self) -> None:
         """Nobody speaks; things may sound."""

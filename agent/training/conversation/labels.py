@@ -247,6 +247,7 @@ def _overlaps(script: Script, sound: Codes) -> Codes:
     for start, stop in script.own_intended:
         floor[start // FRAME : stop // FRAME] = True
     quiet = np.where(sound & Sound.ECHO, Overlap.ECHO, Overlap.NONE)
+    quiet[(sound & Sound.TV) > 0] = Overlap.NOISE
     found[floor] = quiet[floor]
     for event in sorted(script.events, key=lambda event: (event.kind is Overlap.TAKES, event.start)):
         part = np.zeros(script.frames, np.bool_)

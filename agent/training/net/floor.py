@@ -50,7 +50,7 @@ class FloorState:
     """``[layers, B, hidden]``."""
 
 
-class FloorNet(nn.Module):
+class FloorNet(nn.Module):  # type: ignore[misc]
     """Logits of all heads, 25 times a second."""
 
     def __init__(self, sizes: FloorSizes = FloorSizes()) -> None:

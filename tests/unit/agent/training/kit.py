@@ -23,6 +23,11 @@ def conversation(index: int, seed: int = 11) -> Conversation:
     return make_conversation(material(), seed, index)
 
 
+def short(first: int, count: int) -> list[Conversation]:
+    """Conversations of 5 s."""
+    return [make_conversation(material(), 12, index, 128) for index in range(first, first + count)]
+
+
 def conversations(count: int) -> list[Conversation]:
     return [conversation(index) for index in range(count)]
 

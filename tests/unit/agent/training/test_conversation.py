@@ -64,7 +64,7 @@ def test_words_lie_in_turns_and_sound() -> None:
     for found in conversations(COUNT):
         rms = frame_rms(found.tracks["caller"])
         for word in found.script.words:
-            assert any(turn.start - 400 <= word.start < word.end <= turn.end + 400 for turn in found.script.turns)
+            assert any(turn.start - 720 <= word.start < word.end <= turn.end + 720 for turn in found.script.turns)
             if word.exact and word.end - word.start > 3 * FRAME:
                 assert rms[word.start // FRAME : -(-word.end // FRAME)].max() > 10 ** (-45 / 20)
 

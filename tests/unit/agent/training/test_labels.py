@@ -88,10 +88,10 @@ def test_overlaps_are_asked_while_we_speak_and_not_at_their_onset() -> None:
 
 
 def test_echo_is_a_class_of_its_own_where_nothing_else_sounds() -> None:
-    script = Script(samples=at(2), own_intended=[(0, at(2))], sounds=[(Sound.ECHO, (at(0.5), at(1.5)))])
+    script = Script(samples=at(2), own_intended=[(0, at(2))], sounds=[(Sound.ECHO, (at(0.4), at(1.6)))])
     found = made(script)
-    assert set(found.overlap[frame(0.5) + 1 : frame(1.5) + 1]) == {Overlap.ECHO}
-    assert set(found.overlap[: frame(0.5)]) == {Overlap.NONE}
+    assert set(found.overlap[frame(0.4) + 1 : frame(1.6) + 1]) == {Overlap.ECHO}
+    assert set(found.overlap[: frame(0.4)]) == {Overlap.NONE}
     assert int(found.sound[frame(1)]) == Sound.ECHO
 
 
