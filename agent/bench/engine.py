@@ -230,7 +230,7 @@ def _launches(model: MoshiModel, device: str) -> int | None:
         model.step(inputs)
         _wait(device)
     started = ("cudaLaunchKernel", "cudaGraphLaunch", "cudaMemcpyAsync", "cuLaunchKernel", "cudaMemsetAsync")
-    return sum(event.count for event in profile.key_averages() if event.key.startswith(started))
+    return sum(int(event.count) for event in profile.key_averages() if event.key.startswith(started))
 
 
 def _beside(found: dict[str, Any], config: MoshiConfig, lm: Tensors, mimi: Tensors, plan: Plan, device: str) -> None:

@@ -9,7 +9,7 @@ from agent.model.moshi.checkpoint import Tensors
 from agent.model.moshi.config import NOT_GENERATED, LMConfig, Sampling
 from agent.model.moshi.layers import layer_weights
 from agent.model.moshi.ops import Ops
-from agent.model.moshi.sampling import row_keys, sample
+from agent.model.moshi.sampling import sample
 
 
 class Depth:
@@ -53,9 +53,12 @@ class Depth:
                 keep_logits.append(logits.float())
             drawn = sample(
                 logits,
-                row_keys(seeds, positions, step + 1),
+                seeds,
+                positions,
+                step + 1,
                 temperature=sampling.audio_temperature,
                 top_k=sampling.audio_top_k,
+                draw=self._ops.draw,
             )
             token = torch.where(forced[:, step] == NOT_GENERATED, drawn, forced[:, step])
             codes.append(token)

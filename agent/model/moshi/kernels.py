@@ -14,6 +14,7 @@ import triton.language as tl
 
 from agent.model.moshi.kv import FP8_MOST, KvRing
 from agent.model.moshi.layers import RMS_EPSILON
+from agent.model.moshi.sampling import STEP
 
 CHUNK: Final = 256
 """Slots of one program."""
@@ -22,9 +23,9 @@ BLOCK: Final = 64
 
 
 def _add_norm(
-    x: Any, update: Any, alpha: Any, summed: Any, normed: Any, width: Any, epsilon: Any,
+    x, update, alpha, summed, normed, width, epsilon,
     ADD: tl.constexpr, BLOCK_D: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     row = tl.program_id(0)
     at = tl.arange(0, BLOCK_D)
     inside = at < width
@@ -40,9 +41,9 @@ def _add_norm(
 
 
 def _gate(
-    both: Any, out: Any, width: Any,
+    both, out, width,
     BLOCK_H: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     row, at = tl.program_id(0), tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
     inside = at < width
     gate = tl.load(both + row * 2 * width + at, mask=inside, other=0.0)
@@ -53,10 +54,10 @@ def _gate(
 
 
 def _turn_and_write(
-    projected: Any, cosine: Any, sine: Any, slots: Any, query: Any, keys: Any, values: Any, key_scales: Any,
-    value_scales: Any, total: Any,
+    projected, cosine, sine, slots, query, keys, values, key_scales,
+    value_scales, total,
     H: tl.constexpr, D: tl.constexpr, FP8: tl.constexpr, MOST: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     row, head = tl.program_id(0), tl.program_id(1)
     half = tl.arange(0, D // 2)
     c = tl.load(cosine + row * (D // 2) + half)
@@ -90,10 +91,10 @@ def _turn_and_write(
 
 
 def _attend_part(
-    query: Any, keys: Any, values: Any, key_scales: Any, value_scales: Any, base: Any, lengths: Any, parts: Any,
-    tops: Any, sums: Any, total: Any, scale: Any,
+    query, keys, values, key_scales, value_scales, base, lengths, parts,
+    tops, sums, total, scale,
     H: tl.constexpr, D: tl.constexpr, CHUNK_N: tl.constexpr, BLOCK_N: tl.constexpr, FP8: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     one, split = tl.program_id(0), tl.program_id(1)
     row, head = one // H, one % H
     length = tl.load(lengths + row).to(tl.int32)
@@ -134,9 +135,9 @@ def _attend_part(
 
 
 def _attend_join(
-    parts: Any, tops: Any, sums: Any, out: Any, splits: Any,
+    parts, tops, sums, out, splits,
     D: tl.constexpr, SPLITS: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     one = tl.program_id(0)
     split, d = tl.arange(0, SPLITS), tl.arange(0, D)
     inside = split < splits
@@ -149,11 +150,40 @@ def _attend_join(
     tl.store(out + one * D + d, heard.to(out.dtype.element_ty))
 
 
+def _draw(
+    values, tokens, seeds, positions, out, stream_key, count, temperature,
+    COUNT: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0)
+    at = tl.arange(0, COUNT)
+    inside = at < count
+    seed = tl.load(seeds + row)
+    key = _mix(seed.to(tl.uint32) ^ 0x9E3779B9)
+    key = _mix(key ^ (seed >> 32).to(tl.uint32))
+    key = _mix(key ^ tl.load(positions + row).to(tl.uint32))
+    key = _mix(key ^ stream_key.to(tl.uint32))
+    token = tl.load(tokens + row * count + at, mask=inside, other=0)
+    mixed = _mix(key ^ _mix(token.to(tl.uint32) * 0x9E3779B9))
+    even = ((mixed >> 8).to(tl.float32) + 0.5) * 5.9604644775390625e-08
+    value = tl.load(values + row * count + at, mask=inside, other=0.0)
+    score = tl.where(inside, value / temperature - tl.log(-tl.log(even)), float("-inf"))
+    best = tl.argmax(score, 0)
+    tl.store(out + row, tl.sum(tl.where(at == best, token, 0), 0))
+
+
+@triton.jit
+def _mix(x):
+    x = (x ^ (x >> 16)) * 0x7FEB352D
+    x = (x ^ (x >> 15)) * 0x846CA68B
+    return x ^ (x >> 16)
+
+
 _ADD_NORM: Any = triton.jit(_add_norm)
 _GATE: Any = triton.jit(_gate)
 _TURN: Any = triton.jit(_turn_and_write)
 _PART: Any = triton.jit(_attend_part)
 _JOIN: Any = triton.jit(_attend_join)
+_DRAW: Any = triton.jit(_draw)
 
 
 class TritonOps:
@@ -214,4 +244,22 @@ class TritonOps:
         _JOIN[(rows * heads,)](
             parts, tops, sums, out, splits, D=head_dim, SPLITS=triton.next_power_of_2(splits), num_warps=1
         )
+        return out
+
+    def draw(
+        self,
+        values: torch.Tensor,
+        tokens: torch.Tensor,
+        seeds: torch.Tensor,
+        positions: torch.Tensor,
+        stream: int,
+        temperature: float,
+    ) -> torch.Tensor:
+        rows, count = values.shape
+        out = torch.empty(rows, dtype=torch.int64, device=values.device)
+        stream_key = ((stream + 1) * STEP) & 0xFFFFFFFF
+        _DRAW[(rows,)](
+            values, tokens, seeds, positions, out, stream_key, count, temperature,
+            COUNT=triton.next_power_of_2(count), num_warps=4,
+        )  # fmt: skip
         return out

@@ -21,7 +21,7 @@ from agent.model.moshi.config import NOT_GENERATED, TEXT_END_OF_PADDING, LMConfi
 from agent.model.moshi.depth import Depth
 from agent.model.moshi.kv import KvRing
 from agent.model.moshi.ops import Ops, TorchOps
-from agent.model.moshi.sampling import row_keys, sample
+from agent.model.moshi.sampling import sample
 from agent.model.moshi.temporal import Temporal
 
 TEXT_STREAM: Final = 0
@@ -66,7 +66,7 @@ class LM:
         if too_long := [window for window in windows if window > config.context]:
             raise ValueError(f"a window of {max(too_long)} frames; the model was made for {config.context}")
         self.config, self.sampling = config, sampling
-        ops = ops or TorchOps()
+        self._ops = ops = ops or TorchOps()
         self.temporal = Temporal(config, tensors, device, ops)
         self.depth = Depth(config, tensors, ops)
         self.rows = rows = len(windows)
@@ -153,9 +153,12 @@ class LM:
         text_logits = functional.linear(hidden, self.temporal.text_head)
         drawn = sample(
             text_logits,
-            row_keys(self.seeds, positions, TEXT_STREAM),
+            self.seeds,
+            positions,
+            TEXT_STREAM,
             temperature=self.sampling.text_temperature,
             top_k=self.sampling.text_top_k,
+            draw=self._ops.draw,
         )
         text = _force(self._say(drawn, said), forced[:, TEXT_STREAM])
         audio_logits: list[torch.Tensor] | None = None if keep is None else []

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from agent.model.moshi.kv import KvRing
 from agent.model.moshi.layers import rms_norm, rope
+from agent.model.moshi.sampling import draw
 
 
 class Ops(Protocol):
@@ -50,6 +51,18 @@ class Ops(Protocol):
 
         ``longest``: no row is longer, known on the host. An operation that needs no bound ignores it.
         """
+        ...
+
+    def draw(
+        self,
+        values: torch.Tensor,
+        tokens: torch.Tensor,
+        seeds: torch.Tensor,
+        positions: torch.Tensor,
+        stream: int,
+        temperature: float,
+    ) -> torch.Tensor:
+        """See ``sampling.draw``."""
         ...
 
 
@@ -93,3 +106,14 @@ class TorchOps:
             )
             found.append(part[:, :, 0])
         return found[0] if len(found) == 1 else torch.cat(found)
+
+    def draw(
+        self,
+        values: torch.Tensor,
+        tokens: torch.Tensor,
+        seeds: torch.Tensor,
+        positions: torch.Tensor,
+        stream: int,
+        temperature: float,
+    ) -> torch.Tensor:
+        return draw(values, tokens, seeds, positions, stream, temperature)

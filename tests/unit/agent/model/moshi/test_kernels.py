@@ -15,7 +15,7 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 if not (torch.cuda.is_available() or INTERPRETED):
     pytest.skip("no CUDA device (TRITON_INTERPRET=1 runs them on the CPU)", allow_module_level=True)
 
-from agent.model.moshi.config import GREEDY  # noqa: E402
+from agent.model.moshi.config import Sampling  # noqa: E402
 from agent.model.moshi.kernels import TritonOps  # noqa: E402
 from agent.model.moshi.kv import KvRing  # noqa: E402
 from agent.model.moshi.layers import rope_frequencies, rope_turns  # noqa: E402
@@ -110,10 +110,22 @@ def test_attention_is_that_of_pytorch_and_reads_each_rows_own_length(dtype: Any,
     close(again, wanted, torch.bfloat16 if fp8 else dtype)
 
 
+def test_drawn_tokens_are_those_of_pytorch() -> None:
+    torch.manual_seed(4)
+    values, tokens = rand(64, 25, dtype=torch.float32), torch.randint(0, 32000, (64, 25), device=DEVICE)
+    seeds = torch.randint(-(2**62), 2**62, (64,), device=DEVICE)
+    positions = torch.randint(0, 5000, (64,), device=DEVICE)
+    for stream in (0, 8):
+        given = (values, tokens, seeds, positions, stream, 0.7)
+        assert torch.equal(FAST.draw(*given), PLAIN.draw(*given))
+
+
 def test_a_step_of_all_rows_gives_the_tokens_of_pytorch(tmp_path: Path) -> None:
     config = tiny_config(tmp_path).lm
     weights = {name: part.to(DEVICE) for name, part in lm_weights(config).items()}
-    both = [LM(config, weights, windows=[12, 12, 5], sampling=GREEDY, device=DEVICE, ops=ops) for ops in (PLAIN, FAST)]
+    both = [
+        LM(config, weights, windows=[12, 12, 5], sampling=Sampling(), device=DEVICE, ops=ops) for ops in (PLAIN, FAST)
+    ]
     rng = np.random.default_rng(1)
     with torch.inference_mode():
         for _ in range(4 if INTERPRETED else 40):

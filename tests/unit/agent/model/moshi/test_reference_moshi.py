@@ -19,7 +19,7 @@ from agent.model.moshi.config import GREEDY, NOT_GENERATED, MoshiConfig, Samplin
 from agent.model.moshi.lm import LM, StepLogits  # noqa: E402
 from agent.model.moshi.mimi import Decoder, Encoder  # noqa: E402
 from agent.model.moshi.prompt import PromptCodes, take_in, write_prompt  # noqa: E402
-from agent.model.moshi.sampling import row_keys, sample  # noqa: E402
+from agent.model.moshi.sampling import sample  # noqa: E402
 from agent.model.moshi.voices import Voice  # noqa: E402
 from tests.unit.agent.model.moshi.shapes import LM as SHAPE  # noqa: E402
 from tests.unit.agent.model.moshi.shapes import mimi_shape, tiny_config  # noqa: E402
@@ -79,9 +79,9 @@ def test_drawn_tokens_are_those_of_the_reference_with_the_same_noise(
 
     def draw(logits: Any, use_sampling: bool, temperature: float, top_k: int) -> Any:
         nonlocal stream
-        keys = row_keys(ours.seeds, ours.positions, stream)
+        drawn = sample(logits[:, 0, 0], ours.seeds, ours.positions, stream, temperature=temperature, top_k=top_k)
         stream = (stream + 1) % 9
-        return sample(logits[:, 0, 0], keys, temperature=temperature, top_k=top_k)[:, None, None]
+        return drawn[:, None, None]
 
     monkeypatch.setattr(reference_lm, "sample_token", draw)
     gen = LMGen(reference, temp=0.8, temp_text=0.7, top_k=10, top_k_text=5, support_out_of_sync=True)
