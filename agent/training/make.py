@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from agent.training.conversation.maker import make_conversation
 from agent.training.conversation.material import Material
 from agent.training.errors import TrainingError
 from agent.training.fold import Fold
-from agent.training.recipe import Recipe, recipe, settle
+from agent.training.recipe import Recipe, families, settle
 from agent.training.shard import shard_of, write
 
 NICE: Final = 10
@@ -38,8 +39,7 @@ def make_shard(wanted: Recipe, folder: Path, index: int) -> float:
         return 0.0
     began = _cpu_s()
     try:
-        speech = Path(wanted.speech) if wanted.speech else None
-        material = _material(Fold(wanted.fold), speech, wanted.share_alike)
+        material = _material(wanted)
         first = index * wanted.conversations
         found = [
             make_conversation(material, wanted.seed, number, wanted.frames, patient=wanted.patient)
@@ -70,14 +70,11 @@ def make(wanted: Recipe, folder: Path, hours: float, jobs: int) -> float:
     return spent
 
 
-_OPEN: dict[tuple[Fold, Path | None, bool], Material] = {}
-
-
-def _material(fold: Fold, speech: Path | None, share_alike: bool) -> Material:
-    key = (fold, speech, share_alike)
-    if key not in _OPEN:
-        _OPEN[key] = Material.open(fold, speech, share_alike=share_alike)
-    return _OPEN[key]
+@lru_cache(maxsize=1)
+def _material(wanted: Recipe) -> Material:
+    """Opened once per process."""
+    speech = Path(wanted.speech) if wanted.speech else None
+    return Material.open(Fold(wanted.fold), speech, share_alike=wanted.share_alike, piper=wanted.piper)
 
 
 def _claim_file(path: Path) -> Path:
@@ -127,6 +124,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
     parser.add_argument("--speech", type=Path, help="folder with manifest.csv of recorded people (split train is used)")
+    parser.add_argument("--piper", type=Path, help="folder of a Piper voice, for validation (needs the program)")
     parser.add_argument("--fold", choices=[fold.value for fold in Fold], default=Fold.TRAIN.value)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--no-share-alike", action="store_true", help="leave out recordings under CC BY-SA")
@@ -140,13 +138,15 @@ def main(argv: Sequence[str]) -> int:
     try:
         if asked.hours <= 0 or asked.jobs < 1:
             raise TrainingError("--hours must be above 0 and --jobs at least 1")
-        wanted = recipe(
+        wanted = Recipe(
             seed=asked.seed,
-            fold=Fold(asked.fold),
-            speech=asked.speech,
+            fold=asked.fold,
+            speech=str(asked.speech or ""),
             share_alike=not asked.no_share_alike,
             audio=asked.audio,
+            piper=str(asked.piper or ""),
             patient=asked.patient,
+            voices=families(),
         )
         _quietly()
         spent = make(wanted, asked.out, asked.hours, asked.jobs)

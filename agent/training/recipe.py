@@ -10,7 +10,6 @@ from typing import Final
 
 from agent.training.conversation.maker import FRAMES
 from agent.training.errors import TrainingError
-from agent.training.fold import Fold
 from agent.training.voices.roster import present
 
 NAME: Final = "recipe.json"
@@ -29,6 +28,8 @@ class Recipe:
     """Folder of recordings; empty: synthetic voices only."""
     share_alike: bool
     audio: bool
+    piper: str = ""
+    """Folder of a Piper voice, for validation."""
     patient: bool = False
     """We wait longer than 1.6 s after each turn: for judging, never for training."""
     frames: int = FRAMES
@@ -45,15 +46,9 @@ class Recipe:
         return max(1, -(-round(hours * 3600 / FRAME_S) // (self.conversations * self.frames)))
 
 
-def recipe(
-    *, seed: int, fold: Fold, speech: Path | None, share_alike: bool, audio: bool, patient: bool = False, **sizes: int
-) -> Recipe:
-    """A recipe with the voices of this host."""
-    families = tuple(sorted({spec.name if spec.family != "espeak" else "espeak" for spec in present()}))
-    return Recipe(
-        seed=seed, fold=fold.value, speech=str(speech or ""), share_alike=share_alike, audio=audio, patient=patient,
-        voices=families, **sizes,
-    )  # fmt: skip
+def families() -> tuple[str, ...]:
+    """Voices of this host, espeak-ng's hundreds as one."""
+    return tuple(sorted({"espeak" if spec.family == "espeak" else spec.name for spec in present()}))
 
 
 def settle(wanted: Recipe, folder: Path) -> None:

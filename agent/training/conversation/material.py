@@ -23,7 +23,7 @@ class Material:
     humans: HumanBank | None
 
     @classmethod
-    def open(cls, fold: Fold, speech: Path | None, *, share_alike: bool = True) -> Material:
+    def open(cls, fold: Fold, speech: Path | None, *, share_alike: bool = True, piper: str = "") -> Material:
         """Raises ``TrainingError`` where voices or the speech folder are missing."""
         humans = HumanBank(speech, fold, share_alike=share_alike) if speech else None
-        return cls(TextSource(fold), callers(fold), own(), humans)
+        return cls(TextSource(fold), callers(fold, piper), own(), humans)

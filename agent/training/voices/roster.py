@@ -17,12 +17,14 @@ from agent.training.voices.espeak_voice import ACCENTS, VARIANTS, EspeakVoice
 from agent.training.voices.festival_voice import FUNCTIONS, FestivalVoice
 from agent.training.voices.flite_voice import FliteVoice
 from agent.training.voices.pico_voice import ENGLISH, RESPELT, PicoVoice
+from agent.training.voices.piper_voice import PiperVoice
 from agent.training.voices.synth import Cached, Synth
 from agent.voice import flite
 
 HELD_OUT: Final = frozenset({"flite:rms", "festival:ked", "pico:en-GB", "pico:it-IT"})
 """Kept for validation as callers (as our own voice the first is used everywhere: it is the product's)."""
 ESPEAK_HELD_OUT: Final = 0.1
+PIPER_WEIGHT: Final = 1.5
 OWN: Final = ("flite:rms", "flite:rms", "pico:en-US", "flite:slt", "flite:kal", "pico:en-GB", "flite:awb")
 """Voices of our agent; the product's default first and twice."""
 
@@ -44,6 +46,8 @@ class VoiceSpec:
 
     @property
     def held_out(self) -> bool:
+        if self.family == "piper":
+            return True
         if self.family == "espeak":
             return held_out(self.name, ESPEAK_HELD_OUT)
         return self.name in HELD_OUT
@@ -74,9 +78,10 @@ def present() -> tuple[VoiceSpec, ...]:
     return found
 
 
-def callers(fold: Fold) -> tuple[VoiceSpec, ...]:
-    """Voices of callers in this fold. Raises ``TrainingError`` if this host has none of them."""
-    found = tuple(spec for spec in present() if fold.allows(spec.held_out))
+def callers(fold: Fold, piper: str = "") -> tuple[VoiceSpec, ...]:
+    """Voices of callers in this fold; ``piper``: folder of one more, held out. Raises ``TrainingError`` for none."""
+    more = (VoiceSpec(f"piper:{piper}", PIPER_WEIGHT),) if piper else ()
+    found = tuple(spec for spec in (*present(), *more) if fold.allows(spec.held_out))
     if not any(not spec.digits_only for spec in found):
         raise TrainingError(
             f"this host has no voice for the fold {fold.value}: install libflite1, festival or espeak-ng"
@@ -101,6 +106,7 @@ def synth(name: str) -> Synth:
         "pico": PicoVoice,
         "espeak": EspeakVoice,
         "festival": FestivalVoice,
+        "piper": PiperVoice,
     }
     return Cached(build[family](voice), seconds=60.0 if family == "espeak" else 1200.0)
 

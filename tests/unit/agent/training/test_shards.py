@@ -12,18 +12,16 @@ import pytest
 from agent.training import make as maker
 from agent.training.conversation.labels import Labels
 from agent.training.errors import TrainingError
-from agent.training.fold import Fold
-from agent.training.recipe import Recipe, recipe, settle
+from agent.training.recipe import Recipe, families, settle
 from agent.training.report import distance, main, tally
 from agent.training.shard import paths, read, shard_of, write
 from tests.unit.agent.training.kit import conversation, conversations, material
 
-SMALL = {"frames": 128, "conversations": 2}
 
-
-def wanted(**changes: object) -> Recipe:
-    found = recipe(seed=5, fold=Fold.TRAIN, speech=None, share_alike=True, audio=False, **SMALL)
-    return Recipe(**{**{name: getattr(found, name) for name in Recipe.__slots__}, **changes})  # type: ignore[arg-type]
+def wanted(seed: int = 5, fold: str = "train") -> Recipe:
+    return Recipe(
+        seed=seed, fold=fold, speech="", share_alike=True, audio=False, frames=128, conversations=2, voices=families()
+    )
 
 
 @pytest.fixture
