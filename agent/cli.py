@@ -266,6 +266,10 @@ def _add_bench(commands: Any) -> None:
     media.add_argument("--seconds", type=_positive, default=10.0)
     media.add_argument("--json", action="store_true")
     media.set_defaults(run=_bench_media)
+    voice = benches.add_parser("voice", help="what voices cost, and what a listener understands of them")
+    _add_voice_arguments(voice)
+    _with_models(voice)
+    voice.set_defaults(run=_bench_voice)
     webrtc = benches.add_parser("webrtc", help="browsers' legs, beside aiortc as it comes")
     webrtc.add_argument("--legs", type=_count, default=6)
     webrtc.add_argument("--seconds", type=_positive, default=10.0)
@@ -329,6 +333,22 @@ def _bench_media(arguments: argparse.Namespace) -> int:
 
     result = run_media_bench(arguments.calls, arguments.seconds)
     _show(result, as_json=arguments.json)
+    return 0
+
+
+def _add_voice_arguments(parser: argparse.ArgumentParser) -> None:
+    from agent.bench.voice_arguments import add_arguments
+
+    add_arguments(parser)
+
+
+def _bench_voice(arguments: argparse.Namespace) -> int:
+    from agent.bench.voice import run_voice_bench, table
+
+    result = run_voice_bench(
+        arguments.voice, models=_models_folder(arguments), listener=arguments.listener, program=arguments.program
+    )
+    print(json.dumps(result) if arguments.json else table(result))
     return 0
 
 

@@ -37,10 +37,11 @@ def read_recording(path: Path) -> dict[str, Sound]:
         raise TranscriptFailed(f"{path} is no WAV file that can be read: {wrong or 'it ends too early'}") from None
     whole = len(data) // (2 * channels) * channels * 2
     frames = np.frombuffer(data[:whole], "<i2").reshape(-1, channels)
-    return {name: _at_rate(frames[:, n], rate_hz) for n, name in enumerate(SPEAKERS[channels])}
+    return {name: to_16_khz(frames[:, n], rate_hz) for n, name in enumerate(SPEAKERS[channels])}
 
 
-def _at_rate(samples: NDArray[np.int16], rate_hz: int) -> Sound:
+def to_16_khz(samples: NDArray[np.int16], rate_hz: int) -> Sound:
+    """``samples`` [n] at one of ``RATES_HZ`` → [n · 16000 / rate_hz]."""
     sound = samples.astype(np.float32) / 32768.0
     if rate_hz == RATE_HZ or not sound.size:
         return sound

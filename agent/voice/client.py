@@ -143,7 +143,7 @@ class ProcessVoice:
 
     async def _pieces(self, clause: Clause, slack_ms: int) -> AsyncGenerator[tuple[Pcm, Times | None], None]:
         """Audio of one clause without its pause, its word times with the first piece; survives a process's death."""
-        job = _job(clause)
+        job = job_of(clause)
         heard: list[Pcm] = []
         times: Times | None = None
         for _ in range(TRIES):
@@ -219,7 +219,7 @@ async def _next_frame(worker: VoiceWorker, request: Request, silence_s: float) -
                 worker.kill()
 
 
-def _job(clause: Clause) -> ClauseJob:
+def job_of(clause: Clause) -> ClauseJob:
     """What the engine is told; marks inside a clause become short pauses."""
     *inner, last = clause.tokens
     words = [token.spoken + ("," if token.mark else "") for token in inner]
