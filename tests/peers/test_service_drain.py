@@ -11,7 +11,7 @@ import pytest
 
 from agent.app import start_service
 from tests.peers.programs import require
-from tests.peers.service_kit import MARKER_AGENT, health, log_text, until
+from tests.peers.service_kit import MARKER_AGENT, calls, log_text, until
 from tests.peers.sip_client import sip_client
 from tests.peers.sip_service import run_sipp
 
@@ -33,7 +33,7 @@ async def test_options_tell_a_balancer_to_move_on_while_a_call_finishes(tmp_path
         talking = group.create_task(run_sipp(program, "talk", service.sip_port, first, *options))
 
         async def is_up() -> bool:
-            return (await health(service))["calls"] == 1
+            return [call["state"] for call in await calls(service)] == ["active"]
 
         await until(is_up)
         os.kill(service.pid, signal.SIGTERM)
