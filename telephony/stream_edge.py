@@ -251,7 +251,7 @@ class StreamEdge:
             return {}
         call = self._calls.get(str(body.get("leg", "")))
         if call is None:
-            if command in ("hangup", "refuse", "notify"):
+            if command in ("answer", "route", "hangup", "refuse", "notify"):
                 return {}  # it has ended by itself; the news of that is on its way
             raise MediaError(f"no leg {body.get('leg')!r}")
         self._change(call, command, body)

@@ -108,7 +108,17 @@ def test_end_of_the_far_end_is_told_once_after_its_last_counters(world: World) -
     assert kinds == ["quality", "ended"]
     world.tick(3)
     assert world.ask("hangup", call)["ok"]
-    assert not world.ask("answer", call)["ok"]
+
+
+def test_answering_a_caller_who_has_just_left_is_no_failure(world: World) -> None:
+    """The news of its end is on the way: that is what the call ended by."""
+    _, call = world.offer()
+    world.tick()
+    call.end(by="caller", reason="bye")
+    for command in ("answer", "route"):
+        assert world.ask(command, call, seat={"worker": world.worker_path, "row": 3, "seat": 9})["ok"]
+    (ended,) = world.events("ended")
+    assert (ended["by"], ended["reason"]) == ("caller", "bye")
 
 
 def test_keys_and_texts_reach_the_front(world: World) -> None:
