@@ -42,3 +42,13 @@ def test_what_every_window_costs_counts() -> None:
 
     costs = measure_steps(Always(0), rows=1, phases=1)
     assert costs.p99_ms[1] >= 1000 * BUSY_S
+
+
+def test_a_step_that_is_dear_by_the_models_own_doing_counts_in_spite_of_the_others() -> None:
+    class Rarely(Disturbed):
+        def step(self, inputs: StepInput) -> StepOutput:
+            is_dear = self._steps % STEPS == STEPS // 2
+            self._window = self._steps // STEPS if is_dear else -1
+            return super().step(inputs)
+
+    assert measure_steps(Rarely(0), rows=1, phases=1).p99_ms[1] >= 1000 * BUSY_S
