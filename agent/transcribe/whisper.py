@@ -5,6 +5,7 @@ Speech is found first (Silero, inside that package): on silence and noise Whispe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,20 @@ from agent.transcribe.said import Word
 
 VAD: Final = {"min_silence_duration_ms": 500, "speech_pad_ms": 200, "min_speech_duration_ms": 150}
 """Short answers count on a telephone; 200 ms around them keep weak beginnings."""
+
+
+def words_of(parts: Iterable[Any]) -> list[Word]:
+    """The model's parts of words (``word start end probability``) as whole words: a new one begins with a space."""
+    words: list[Word] = []
+    for part in parts:
+        text, end_s, probability = str(part.word), float(part.end), float(part.probability)
+        if words and text.strip() and not text.startswith(" "):  # "Mm" and "-hmm."
+            last = words.pop()
+            joined, sure = last.text + text.strip(), min(last.probability, probability)
+            words.append(Word(text=joined, start_s=last.start_s, end_s=end_s, probability=sure))
+        elif text.strip():
+            words.append(Word(text=text.strip(), start_s=float(part.start), end_s=end_s, probability=probability))
+    return words
 
 
 class Whisper:
@@ -58,16 +73,6 @@ class Whisper:
                 vad_filter=True,
                 vad_parameters=self._options,
             )
-            return [
-                Word(
-                    text=str(word.word).strip(),
-                    start_s=float(word.start),
-                    end_s=float(word.end),
-                    probability=float(word.probability),
-                )
-                for segment in segments
-                for word in segment.words or ()
-                if str(word.word).strip()
-            ]
+            return words_of(word for segment in segments for word in segment.words or ())
         except Exception as broken:  # an unknown language, a model that does not fit its vocabulary
             raise TranscriptFailed(f"the model failed: {broken}") from None

@@ -8,6 +8,7 @@ import wave
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from agent.cli import main
 from agent.transcribe.errors import TranscriptFailed
 from agent.transcribe.recording import read_recording
 from agent.transcribe.said import Word, as_text, conversation
-from agent.transcribe.whisper import Whisper
+from agent.transcribe.whisper import Whisper, words_of
 from agent.voice.engine import ClauseJob
 from agent.voice.pico import PicoEngine
 from tests.unit.agent.transcribe.tiny_whisper import tiny_whisper
@@ -128,6 +129,17 @@ def test_long_calls_have_a_clock() -> None:
 
 
 # --- the model ---
+
+
+def test_parts_of_words_become_words() -> None:
+    parts = [
+        SimpleNamespace(word=text, start=start, end=start + 0.2, probability=sure)
+        for text, start, sure in ((" Mm", 1.0, 0.9), ("-hmm.", 1.2, 0.4), (" ", 1.4, 0.1), (" Yes.", 2.0, 0.8))
+    ]
+    assert words_of(parts) == [
+        Word(text="Mm-hmm.", start_s=1.0, end_s=1.4, probability=0.4),
+        Word(text="Yes.", start_s=2.0, end_s=2.2, probability=0.8),
+    ]
 
 
 @needs_whisper
