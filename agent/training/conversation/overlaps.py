@@ -13,8 +13,8 @@ from agent.training.conversation.labels import Overlap
 Rng = np.random.Generator
 RATE_HZ: Final = 8000
 KINDS: Final = (
-    (Overlap.TAKES, 0.32),
-    (Overlap.BACKCHANNEL, 0.27),
+    (Overlap.TAKES, 0.27),
+    (Overlap.BACKCHANNEL, 0.32),
     (Overlap.TIC, 0.13),
     (Overlap.SIDE, 0.14),
     (Overlap.NOISE, 0.14),

@@ -13,14 +13,16 @@ from agent.training.conversation.pauses import RATE_HZ, silence
 from agent.training.text.answer import Answer, Breath
 from agent.training.voices.human import HumanBank, HumanClip, pick
 from agent.training.voices.persona import Persona
-from agent.training.voices.spoken import Audio, Spoken, Word, active_runs
+from agent.training.voices.spoken import Audio, Spoken, Word, active_runs, trimmed
 
 Rng = np.random.Generator
-CUT_TAKEN: Final = 0.6
+CUT_TAKEN: Final = 0.75
 """Chance that a place for a pause gets one."""
 END_MELODY: Final = 0.65
 """Chance that a breath before a pause falls as at an end; else it stays up."""
 FADE: Final = 24
+OWN_PAUSE: Final = 1600
+"""A synthesiser's own silences from 0.2 s on are made as long as ours are: they too would teach a timer."""
 NEAR: Final = 480
 """A cut is moved by up to 60 ms to where it is quietest."""
 DIGIT_GAP_S: Final = (0.02, 0.28)
@@ -70,14 +72,18 @@ def joined(parts: list[Spoken], gaps: list[int], *, finished: bool = True) -> Pe
 
 def _with_pauses(spoken: Spoken, breath: Breath, rng: Rng) -> list[Spoken]:
     """A breath as pieces, cut where words end and a pause is drawn (a cut without the melody of an end)."""
-    if len(spoken.words) != len(breath.words):
-        return [spoken]
-    places = [
-        quietest(spoken.pcm, spoken.words[count - 1].end)
-        for count in breath.cuts
-        if rng.random() < CUT_TAKEN and 0 < count < len(breath.words)
-    ]
-    return split(spoken, [place for place in places if FADE < place < spoken.pcm.size - FADE])
+    places: list[int] = []
+    if len(spoken.words) == len(breath.words):
+        places = [
+            quietest(spoken.pcm, spoken.words[count - 1].end)
+            for count in breath.cuts
+            if rng.random() < CUT_TAKEN and 0 < count < len(breath.words)
+        ]
+    runs = active_runs(spoken.pcm)
+    own = [(a[1], b[0]) for a, b in itertools.pairwise(runs) if b[0] - a[1] >= OWN_PAUSE]
+    places = [place for place in places if not any(start - NEAR <= place <= stop + NEAR for start, stop in own)]
+    pieces = split(spoken, places + [(start + stop) // 2 for start, stop in own])
+    return [piece for piece in map(trimmed, pieces) if piece.pcm.size]
 
 
 def quietest(pcm: Audio, near: int) -> int:

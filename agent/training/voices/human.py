@@ -1,7 +1,7 @@
 """Recorded people, spliced into simulated calls: clips of a folder with a manifest, training speakers only.
 
-Columns of ``manifest.csv``: ``path split kind text speaker source licence``. Rows of another split than ``train`` are
-never opened. Speakers are divided once more, so that our own validation has voices that training never met.
+Columns of ``manifest.csv``: ``path split kind text speaker seconds source licence``. Rows of another split than
+``train`` are never opened. Speakers are divided once more: our own validation has voices that training never met.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from agent.voice.normalise import tokens
 from agent.voice.numbers import ONES
 from telephony.audio.levels import to_float
 
+COLUMNS: Final = ("path", "split", "kind", "text", "speaker", "seconds", "source", "licence")
 SPLIT: Final = "train"
 LEVEL_DB: Final = -22.0
 READ_ALOUD: Final = "LibriSpeech"
 """Sources whose clips were cut after some seconds: what they say may not be finished."""
 SHARE_ALIKE: Final = "CC BY-SA"
+LONGEST_BACKCHANNEL_S: Final = 1.2
+"""Longer clips of that kind hold more than a backchannel."""
 DIGIT_WORDS: Final = frozenset((*ONES[:10], "oh"))
 
 
@@ -44,6 +47,7 @@ class HumanClip:
     speaker: str
     finished: bool
     """It was not cut off: its end is an end."""
+    seconds: float
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -66,7 +70,7 @@ class HumanBank:
         self.takes = [
             clip for clip in kinds["word"] if clip.text in {"stop", "no", "wait", "help", "hello", "off", "cancel"}
         ]
-        self.backchannels = kinds["backchannel"]
+        self.backchannels = [clip for clip in kinds["backchannel"] if clip.seconds <= LONGEST_BACKCHANNEL_S]
         self.tics = kinds["laughter"]
         self.noises = kinds["noise"]
         self.music = kinds["music"]
@@ -97,7 +101,7 @@ def _read(folder: Path, fold: Fold, share_alike: bool) -> tuple[HumanClip, ...]:
             rows = list(csv.DictReader(opened))
     except OSError as absent:
         raise TrainingError(f"{folder}: needs a manifest.csv: {absent}") from None
-    missing = {"path", "split", "kind", "text", "speaker", "source", "licence"} - {*(rows[0] if rows else ())}
+    missing = {*COLUMNS} - {*(rows[0] if rows else ())}
     if missing:
         raise TrainingError(f"{folder}/manifest.csv: needs the columns {', '.join(sorted(missing))}")
     found = []
@@ -108,7 +112,12 @@ def _read(folder: Path, fold: Fold, share_alike: bool) -> tuple[HumanClip, ...]:
         if row["speaker"] and not fold.allows(held_out(row["speaker"], SPEAKERS_HELD_OUT)):
             continue
         finished = not row["source"].startswith(READ_ALOUD)
-        found.append(HumanClip(folder / row["path"], row["kind"], _words(row["text"]), row["speaker"], finished))
+        try:
+            seconds = float(row["seconds"])
+        except ValueError:
+            raise TrainingError(f"{folder}/manifest.csv: {row['path']}: seconds is {row['seconds']!r}") from None
+        text = _words(row["text"])
+        found.append(HumanClip(folder / row["path"], row["kind"], text, row["speaker"], finished, seconds))
     return tuple(found)
 
 

@@ -14,7 +14,7 @@ from agent.training.errors import TrainingError
 from agent.training.fold import SPEAKERS_HELD_OUT, Fold, held_out
 from agent.training.voices.human import HumanBank
 
-COLUMNS = ("path", "split", "kind", "text", "speaker", "source", "licence")
+COLUMNS = ("path", "split", "kind", "text", "speaker", "seconds", "source", "licence")
 SPEAKERS = [f"s{index}" for index in range(40)]
 IN_TRAINING = next(name for name in SPEAKERS if not held_out(name, SPEAKERS_HELD_OUT))
 HELD = next(name for name in SPEAKERS if held_out(name, SPEAKERS_HELD_OUT))
@@ -36,13 +36,22 @@ def clip(folder: Path, name: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    rows = [(clip(tmp_path, f"{d}.wav"), "train", "digit", d, IN_TRAINING, "x", "CC BY-SA 4.0") for d in DIGITS]
+    rows = [(clip(tmp_path, f"{d}.wav"), "train", "digit", d, IN_TRAINING, "1.0", "x", "CC BY-SA 4.0") for d in DIGITS]
     rows += [
-        (clip(tmp_path, "yes.wav"), "train", "word", "Yes.", IN_TRAINING, "x", "CC BY 4.0"),
-        (clip(tmp_path, "held.wav"), "train", "word", "no", HELD, "x", "CC BY 4.0"),
-        (clip(tmp_path, "read.wav"), "train", "sentence", "It was 3 o'clock", IN_TRAINING, "LibriSpeech", "CC BY 4.0"),
-        ("absent.wav", "dev", "word", "no", IN_TRAINING, "x", "CC BY 4.0"),
-        ("absent.wav", "test", "word", "no", IN_TRAINING, "x", "CC BY 4.0"),
+        (clip(tmp_path, "yes.wav"), "train", "word", "Yes.", IN_TRAINING, "1.0", "x", "CC BY 4.0"),
+        (clip(tmp_path, "held.wav"), "train", "word", "no", HELD, "1.0", "x", "CC BY 4.0"),
+        (
+            clip(tmp_path, "read.wav"),
+            "train",
+            "sentence",
+            "It was 3 o'clock",
+            IN_TRAINING,
+            "1.0",
+            "LibriSpeech",
+            "CC BY 4.0",
+        ),
+        ("absent.wav", "dev", "word", "no", IN_TRAINING, "1.0", "x", "CC BY 4.0"),
+        ("absent.wav", "test", "word", "no", IN_TRAINING, "1.0", "x", "CC BY 4.0"),
     ]
     with (tmp_path / "manifest.csv").open("w", newline="") as out:
         csv.writer(out).writerows([COLUMNS, *rows])
