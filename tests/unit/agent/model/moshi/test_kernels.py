@@ -99,6 +99,8 @@ def test_written_keys_are_those_of_pytorch(dtype: Any, fp8: bool) -> None:
 @pytest.mark.parametrize("fp8", [False, True])
 @pytest.mark.parametrize("lengths", [[600, 600, 70], [1, 257, 3], [256, 64, 1]])
 def test_attention_is_that_of_pytorch_and_reads_each_rows_own_length(dtype: Any, fp8: bool, lengths: list[int]) -> None:
+    if dtype is torch.bfloat16 and INTERPRETED:
+        pytest.skip("Triton's interpreter multiplies matrices of bfloat16 as if they were integers")
     made = ring(dtype, fp8=fp8)
     query, many = rand(3, HEADS, HEAD_DIM, dtype=dtype), torch.tensor(lengths, device=DEVICE)
     wanted = PLAIN.attend(query, made, 1, many, 600)
