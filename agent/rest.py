@@ -25,7 +25,7 @@ from agent.brain.examples import example_path
 from agent.brain.protocol import Brain
 from agent.config import Config
 from agent.customer import CustomerServer
-from agent.errors import StoreUnavailable
+from agent.errors import StoreUnavailable, traced
 from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.metrics import Metrics
@@ -123,10 +123,12 @@ class Rest:
             webhooks=WebhookHandlers(webhooks),
             service=ServiceHandlers(self.hub, health=lambda: self._summary(health(), customer)),
             counted=self._counted,
-            on_bug=lambda operation, error: self._log.error(
-                LogEvent.API_FAILED, operation=operation, error=repr(error)
-            ),
+            on_bug=self._bug,
         )
+
+    def _bug(self, operation: str, error: BaseException) -> None:
+        found = traced(error)  # without its message: it may hold what was asked
+        self._log.error(LogEvent.API_FAILED, operation=operation, error=found[0], trace=found[1:])
 
     async def _summary(self, health: dict[str, Any], customer: CustomerServer) -> dict[str, Any]:
         backlog = None

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from agent.errors import StoreUnavailable
+from agent.errors import StoreUnavailable, traced
 from agent.events.names import LogEvent, WebhookEvent
 from agent.logging import Log
 from agent.store.errors import StoreRefused
@@ -393,7 +393,8 @@ class Spool:
     def _stopped(self, task: asyncio.Task[None]) -> None:
         """The task is over: nobody may wait for it for ever."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error(LogEvent.STORE_AWAY, error=repr(error))
+            found = traced(error)
+            self._log.error(LogEvent.STORE_AWAY, error=found[0], trace=found[1:])
         while self.queue:
             queued = self.queue.popleft()
             if not queued.answer.done():

@@ -62,6 +62,8 @@ class FallbackVoice:
         self._clock = clock
         self._told = told
         self._live = self._ready[0]
+        self._why = ""
+        """Why the last change of the voice came about."""
 
     @property
     def info(self) -> VoiceInfo:
@@ -74,7 +76,7 @@ class FallbackVoice:
         info, first = self.info, self._ready[0]
         shown: dict[str, Any] = {"name": info.name, "exact_word_times": info.exact_word_times, "why": info.why}
         if self._live is not first:
-            shown |= {"instead_of": first.voice.info.name, "failures": first.failures}
+            shown |= {"why": self._why, "instead_of": first.voice.info.name, "failures": first.failures}
         return shown
 
     async def start(self) -> None:
@@ -138,7 +140,7 @@ class FallbackVoice:
 
     def _speaks(self, ready: _Ready, why: str) -> None:
         if ready is not self._live:
-            before, self._live = self._live, ready
+            before, self._live, self._why = self._live, ready, why
             self._told(before.voice.info, ready.voice.info, why)
 
 

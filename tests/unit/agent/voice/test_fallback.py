@@ -133,7 +133,7 @@ async def test_voice_that_failed_rests_and_is_then_tried_again() -> None:
         await collect(voice.speak("hello there"))
     assert len(first.asked) == 1
     assert voice.state["name"] == "second"
-    assert voice.state["instead_of"] == "first"
+    assert (voice.state["instead_of"], voice.state["why"]) == ("first", "broken")
     hand.at, first.breaks_after = FIRST_REST_S + 0.1, None
     chunks = await collect(voice.speak("hello there"))
     assert {chunk.voice for chunk in chunks} == {""}
