@@ -73,6 +73,8 @@ export class Live {
   #lastId = "";
   #tries = 0;
   #stop = new AbortController();
+  #pause = null; // {over, end}: while nobody looks
+  #one = null; // the request that runs
 
   constructor(shown) {
     this.shown = shown; // told "live", "away", or what the service refuses
@@ -87,12 +89,14 @@ export class Live {
 
   async run() {
     while (!this.#stop.signal.aborted) {
+      await this.#pause?.over;
       try {
         await this.#read();
       } catch (error) {
         if (error instanceof ApiError && [401, 403].includes(error.status)) return this.shown(error.message);
       }
       if (this.#stop.signal.aborted) return;
+      if (this.#pause) continue;
       this.shown("away");
       await new Promise((resolve) => setTimeout(resolve, BACK_OFF_MS[Math.min(this.#tries++, BACK_OFF_MS.length - 1)]));
     }
@@ -100,10 +104,27 @@ export class Live {
 
   close() {
     this.#stop.abort();
+    this.resume();
+  }
+
+  /** A browser has six connections to a service: tabs that nobody looks at give theirs back. */
+  pause() {
+    if (this.#pause) return;
+    const pause = {};
+    pause.over = new Promise((resolve) => (pause.end = resolve));
+    this.#pause = pause;
+    this.#tries ||= 1; // what happened meanwhile is asked for
+    this.#one?.abort();
+  }
+
+  resume() {
+    this.#pause?.end();
+    this.#pause = null;
   }
 
   async #read() {
     const one = new AbortController();
+    this.#one = one;
     const end = () => one.abort();
     this.#stop.signal.addEventListener("abort", end);
     let quiet = setTimeout(end, QUIET_MS);

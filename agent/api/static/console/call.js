@@ -1,12 +1,14 @@
 // One call: what it is, its timeline in step with the recording, how to steer it, its webhooks.
 
-import { ask, fileUrl } from "/console/api.js";
-import { fill, h, say, told } from "/console/dom.js";
+import { ask } from "/console/api.js";
+import { fill, h, say } from "/console/dom.js";
 import { Drawing } from "/console/drawing.js";
 import { FLOOR } from "/console/floor.js";
-import { counted, duration, lineQuality, mediaTime, moment, party, words } from "/console/format.js";
-import { GROUPS, line, startsOf } from "/console/happened.js";
+import { mediaTime } from "/console/format.js";
+import { Happened, hookLine } from "/console/happened.js";
+import { headOf, partner } from "/console/head.js";
 import { delivered, hookList } from "/console/hooks.js";
+import { Sound } from "/console/sound.js";
 import { steering } from "/console/steer.js";
 import { build, floorAt, merged } from "/console/timeline.js";
 
@@ -31,28 +33,23 @@ class CallPage {
   #endpoints = [];
   #timers = new Set();
   #redraw = 0;
-  #frame = 0;
   #isClosed = false;
   #leave = () => {};
-  #lines = [];
-  #current = null;
   #positionMs = 0;
-  #url = "";
-  #startsMs = 0; // media time of the recording's first sample
+  #isHeld = false; // somebody looks at an earlier part of a call that runs
   #soundEndMs = 0;
 
   constructor(root, path, callId, app) {
     Object.assign(this, { root, path, callId, app });
     this.head = h("section", { class: "card call-head" });
     this.steer = h("div", { class: "steering" });
-    this.audio = h("audio", { controls: true, preload: "metadata", hidden: true, "aria-label": "Recording: left the caller, right the agent" });
-    this.sound = h("p", { class: "soft sound" });
+    this.sound = new Sound(path, (ms) => this.#moved(ms));
+    this.about = h("p", { class: "soft sound" });
     this.reading = h("p", { class: "reading" });
     this.drawing = new Drawing({ peaks: (...part) => this.#peaks(...part), onSeek: (ms) => this.#seek(ms) });
-    this.list = h("ol", { class: "happened", "aria-label": "What happened" });
+    this.happened = new Happened((ms) => this.#seek(ms));
     this.hooks = h("div", {});
-    this.hidden = new Set(["dialogue"]);
-    root.append(h("p", { class: "soft" }, h("a", { href: "#/calls" }, "← Calls")), this.head, this.steer, this.#timelineCard(), this.#listCard(), this.#hooksCard());
+    root.append(h("p", { class: "soft" }, h("a", { href: "#/calls" }, "← Calls")), this.head, this.steer, this.#timelineCard(), this.happened.card, this.#hooksCard());
   }
 
   #timelineCard() {
@@ -65,35 +62,14 @@ class CallPage {
       button("+", "Zoom in", () => this.drawing.zoom(1.6)),
     );
     this.drawing.scroll.addEventListener("keydown", (event) => this.#key(event));
-    this.audio.addEventListener("play", () => this.#follow());
-    this.audio.addEventListener("seeked", () => this.#moved(this.#audioMs()));
-    this.audio.addEventListener("timeupdate", () => this.#moved(this.#audioMs()));
     return h(
       "section",
       { class: "card timeline", "aria-labelledby": "timeline-heading" },
       h("div", { class: "line" }, h("h2", { id: "timeline-heading" }, "Timeline"), this.reading, zooms),
       this.drawing.element,
       h("p", { id: "timeline-keys", class: "soft keys" }, h("kbd", {}, "←"), " ", h("kbd", {}, "→"), " one second, with ", h("kbd", {}, "Shift"), " five; ", h("kbd", {}, "Space"), " plays; ", h("kbd", {}, "+"), " ", h("kbd", {}, "−"), " ", h("kbd", {}, "0"), " zoom"),
-      this.audio,
-      this.sound,
-    );
-  }
-
-  #listCard() {
-    const chips = GROUPS.map(([group, label]) => {
-      const chip = h("button", { type: "button", class: "chip", "aria-pressed": String(!this.hidden.has(group)) }, label);
-      chip.addEventListener("click", () => {
-        if (!this.hidden.delete(group)) this.hidden.add(group);
-        chip.setAttribute("aria-pressed", String(!this.hidden.has(group)));
-        this.#showLines();
-      });
-      return chip;
-    });
-    return h(
-      "section",
-      { class: "card what" },
-      h("div", { class: "line" }, h("h2", {}, "What happened"), h("div", { class: "chips", role: "group", "aria-label": "Show" }, chips)),
-      this.list,
+      this.sound.element,
+      this.about,
     );
   }
 
@@ -116,7 +92,7 @@ class CallPage {
     if (this.#isLive) {
       this.#later(CATCH_UP_MS, () => this.#load());
       const again = async () => {
-        await this.#loadHooks();
+        await (this.#call.live ? this.#loadHooks() : this.#load()); // a call of another gateway tells nothing here
         if (this.#isLive) this.#later(HOOKS_MS, again);
       };
       this.#later(HOOKS_MS, again);
@@ -129,11 +105,7 @@ class CallPage {
     this.#leave();
     this.drawing.close();
     this.#timers.forEach(clearTimeout);
-    cancelAnimationFrame(this.#frame);
-    this.audio.pause();
-    this.audio.removeAttribute("src");
-    this.audio.load();
-    if (this.#url.startsWith("blob:")) URL.revokeObjectURL(this.#url);
+    this.sound.close();
   }
 
   get #isLive() {
@@ -160,10 +132,10 @@ class CallPage {
       if (this.#isLive !== wasLive) fill(this.steer, this.#isLive && call.live ? steering(call, this.app) : null);
       this.#rebuild();
       await this.#loadHooks();
-      if (!this.#isLive && !this.#url) await this.#loadSound();
+      if (!this.#isLive && !this.sound.isThere) await this.#loadSound();
     } catch (error) {
       if (this.#isClosed || error.status === 401) return;
-      if (this.#call) say(this.sound, error.message);
+      if (this.#call) say(this.about, error.message);
       else fill(this.root, h("p", { class: "soft" }, h("a", { href: "#/calls" }, "← Calls")), h("section", { class: "card empty" }, h("h1", {}, "This call cannot be shown"), h("p", {}, error.message)));
     }
   }
@@ -186,35 +158,31 @@ class CallPage {
   }
 
   async #loadSound() {
-    const isRecorded = this.#hooks.some(({ event }) => event.name === "recording.ready");
-    if (!isRecorded || !this.app.may("recordings:read")) {
-      say(this.sound, isRecorded ? "The recording needs a key with the scope recordings:read." : "");
-      if (!isRecorded) fill(this.sound, this.#call.answered_at ? ["This call was not recorded. To record, set ", h("code", {}, "recording.enabled = true"), ", or let the answer to ", h("code", {}, "call.incoming"), " say ", h("code", {}, '"record": true'), "."] : "This call was never answered.");
-      return;
-    }
+    const ready = this.#hooks.map(({ event }) => event).filter(({ name }) => name === "recording.ready");
+    if (!ready.length) return fill(this.about, this.#call.answered_at ? NOT_RECORDED() : "This call was never answered.");
+    if (!this.app.may("recordings:read")) return say(this.about, "The recording needs a key with the scope recordings:read.");
+    this.#parts = ready.map(({ data }, at) => ({ part: at + 1, startsMs: data.starts_ms ?? 0 }));
     try {
-      const ready = this.#hooks.findLast(({ event }) => event.name === "recording.ready").event.data;
-      this.#startsMs = ready.starts_ms ?? 0;
-      const url = await fileUrl(`${this.path}/recording`);
+      await this.sound.open(this.#parts);
       if (this.#isClosed) return;
-      this.#url = url;
-      this.audio.src = url;
-      this.audio.hidden = false;
-      this.#soundEndMs = await this.drawing.load();
+      this.#soundEndMs = await this.drawing.load(this.#parts);
+      this.#positionMs = this.sound.ms;
       this.#rebuild();
-      say(this.sound, `Left the caller, right the agent.${ready.truncated ? " Parts are missing: the recorder could not keep up, or the call changed its worker." : ""}`);
-      this.#follow();
+      const missing = ready.some(({ data }) => data.truncated) ? " Parts are missing: the recorder could not keep up, or a worker died." : "";
+      say(this.about, `Left the caller, right the agent.${missing}`);
     } catch (error) {
-      say(this.sound, `No sound: ${error.message}`);
+      say(this.about, `No sound: ${error.message}`);
     }
   }
 
-  /** Peaks of a part of the recording, in media time; the whole where no part is named. */
-  async #peaks(fromMs, toMs, points) {
-    const part = fromMs === null ? "" : `&from_ms=${Math.max(0, Math.floor(fromMs - this.#startsMs))}&to_ms=${Math.ceil(toMs - this.#startsMs)}`;
-    const found = await ask("GET", `${this.path}/waveform?points=${points}${part}`).catch(() => null);
+  #parts = []; // files of the recording
+
+  /** Peaks of a part of one file of the recording, in media time; of the whole file where no part is named. */
+  async #peaks({ part, startsMs }, fromMs, toMs, points) {
+    const range = fromMs === null ? "" : `&from_ms=${Math.max(0, Math.floor(fromMs - startsMs))}&to_ms=${Math.ceil(toMs - startsMs)}`;
+    const found = await ask("GET", `${this.path}/waveform?part=${part}&points=${points}${range}`).catch(() => null);
     if (!found) return null;
-    const first = this.#startsMs + found.from_ms;
+    const first = startsMs + found.from_ms;
     return { fromMs: first, toMs: first + found.length_ms, caller: found.caller, agent: found.agent };
   }
 
@@ -261,11 +229,8 @@ class CallPage {
     this.#model = build(entries, Math.max(this.#nowMs, this.#soundEndMs));
     const hooks = this.#hooks.map(({ event, state, told: text }) => ({ at: this.#atOf(event), name: event.name, state, told: text }));
     this.drawing.show(this.#model, hooks);
-    this.#lines = this.#linesOf(entries);
-    const isFollowed = this.#isLive && this.list.scrollTop + this.list.clientHeight >= this.list.scrollHeight - 60;
-    this.#showLines();
-    this.#moved(this.#isLive ? this.#nowMs : this.#positionMs, false);
-    if (isFollowed) this.list.scrollTop = this.list.scrollHeight;
+    this.happened.show(entries, this.#hookLines(), this.#isLive);
+    this.#moved(this.#isLive && !this.#isHeld ? this.#nowMs : this.#positionMs, false);
   }
 
   #atOf({ at }) {
@@ -273,88 +238,20 @@ class CallPage {
     return Math.min(Math.max(0, (at - base) * 1000), this.#model.lengthMs);
   }
 
-  #linesOf(entries) {
-    const starts = startsOf(entries);
-    const found = entries.map((entry) => this.#lineOf(entry, starts)).filter(Boolean);
-    for (const { event, state, told: text } of this.#hooks) {
-      const parts = [h("b", {}, told(event.name)), " ", h("span", { class: `hook-state ${state}` }, told(text))];
-      found.push({ atMs: this.#atOf(event), group: "webhooks", who: "", parts });
-    }
-    return found.sort((a, b) => a.atMs - b.atMs);
+  #hookLines() {
+    return this.#hooks.map(({ event, state, told: text }) => hookLine(this.#atOf(event), event.name, state, text));
   }
-
-  #lineOf(entry, starts) {
-    if (!this.#lineOfEntry.has(entry)) this.#lineOfEntry.set(entry, line(entry, starts));
-    return this.#lineOfEntry.get(entry);
-  }
-
-  #lineOfEntry = new WeakMap();
-
-  /** Lines that stand already stay: whoever is on one with the keyboard keeps it. */
-  #showLines() {
-    const standing = this.#items;
-    this.#items = new Map();
-    this.#shown = this.#lines.filter(({ group }) => !this.hidden.has(group));
-    for (const one of this.#shown) {
-      let name = `${one.atMs} ${one.group} ${one.parts.map((part) => part?.textContent ?? part).join("")}`;
-      while (this.#items.has(name)) name += " again";
-      one.element = standing.get(name) ?? this.#item(one);
-      this.#items.set(name, one.element);
-    }
-    const nothing = this.#isLive ? "Nothing yet." : "Nothing is shown: switch something on above.";
-    fill(this.list, this.#shown.length ? [...this.#items.values()] : h("li", { class: "soft" }, nothing));
-  }
-
-  #item({ atMs, who, parts }) {
-    const seek = h("button", { type: "button", onclick: () => this.#seek(atMs) }, mediaTime(atMs));
-    return h("li", { class: who }, seek, h("span", { class: "who" }, who), h("span", {}, parts));
-  }
-
-  #items = new Map(); // name of a line → its element
-  #shown = [];
 
   #showHead() {
-    const call = this.#call;
-    const outbound = call.direction === "outbound";
-    const live = call.live;
-    const { data } = call;
-    const quality = lineQuality(live?.quality ?? data.media);
-    const p50 = data.response_p50_ms ?? null;
-    const facts = [
-      ["from", told(party(call.from_uri), { title: call.from_uri })],
-      ["to", told(party(call.to_uri), { title: call.to_uri })],
-      ["agent", told(call.agent)],
-      call.tenant !== "default" && ["tenant", told(call.tenant)],
-      ["by", `${call.transport}${outbound ? ", placed by us" : ""}`],
-      ["began", moment(call.created_at)],
-      ["talked", call.answered_at ? duration(this.#nowMs / 1000) : "never answered"],
-      ["turns", `${live?.turns ?? data.turns ?? 0}`],
-      p50 !== null && ["answers in", `${p50} ms median, ${data.response_p95_ms} ms p95`],
-      live && live.response_ms !== null && ["answered in", `${live.response_ms} ms`],
-      quality && ["line", h("span", { class: `quality ${quality.grade}` }, `${quality.grade}: ${quality.text}`)],
-      live?.worker && ["seat", `${live.worker}, row ${live.row}`],
-      data.dial && ["dialled", `${data.dial.status} ${words(data.dial.reason)}`],
-      data.reseated > 0 && ["moved", `${counted(data.reseated, "time")} to another worker`],
-      !live && this.#isLive && ["gateway", told(call.owner)],
-    ].filter(Boolean);
-    document.title = `${party(outbound ? call.to_uri : call.from_uri)} – Crosstalk console`;
-    const state = this.#isLive ? call.state : `${words(call.reason)}`;
-    fill(
-      this.head,
-      h("div", { class: "line" }, h("h1", {}, told(party(outbound ? call.to_uri : call.from_uri))), h("span", { class: `result ${this.#isLive ? "live" : call.result}` }, state)),
-      h("dl", {}, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
-      h("p", { class: "soft id" }, told(call.call_id)),
-    );
+    document.title = `${partner(this.#call)} – Crosstalk console`;
+    fill(this.head, headOf(this.#call, this.#nowMs));
   }
 
   // --- position ---
 
-  #audioMs() {
-    return this.#startsMs + this.audio.currentTime * 1000;
-  }
-
   #seek(ms) {
-    if (!this.audio.hidden) this.audio.currentTime = Math.max(0, (ms - this.#startsMs) / 1000);
+    this.#isHeld = this.#isLive && ms < this.#nowMs - 1000;
+    if (this.sound.isThere) this.sound.seek(ms);
     this.#moved(ms);
   }
 
@@ -362,29 +259,7 @@ class CallPage {
     this.#positionMs = Math.min(Math.max(0, ms), this.#model.lengthMs);
     this.drawing.place(this.#positionMs, follow);
     say(this.reading, `${mediaTime(this.#positionMs)} · floor ${FLOOR[floorAt(this.#model, this.#positionMs)] ?? ""}`);
-    const now = this.#shown.findLast((one) => one.atMs <= this.#positionMs + 1)?.element ?? null;
-    if (now === this.#current) return;
-    this.#current?.removeAttribute("aria-current");
-    this.#current = now;
-    now?.setAttribute("aria-current", "true");
-    if (now && follow) this.#reveal(now);
-  }
-
-  /** Scrolls the list only, never the page. */
-  #reveal(item) {
-    const { list } = this;
-    const top = item.offsetTop - list.offsetTop;
-    if (top < list.scrollTop || top + item.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
-  }
-
-  /** The cursor in step with the sound: each frame while it plays. */
-  #follow() {
-    cancelAnimationFrame(this.#frame);
-    const step = () => {
-      this.#moved(this.#audioMs());
-      if (!this.audio.paused && !this.#isClosed) this.#frame = requestAnimationFrame(step);
-    };
-    if (!this.audio.paused) step();
+    this.happened.mark(this.#positionMs, follow);
   }
 
   #key(event) {
@@ -400,7 +275,7 @@ class CallPage {
       PageUp: () => this.#seek(at + 10_000),
       Home: () => this.#seek(0),
       End: () => this.#seek(this.#model.lengthMs),
-      " ": () => this.#play(),
+      " ": () => this.sound.toggle(),
       "+": () => this.drawing.zoom(1.6),
       "=": () => this.drawing.zoom(1.6),
       "-": () => this.drawing.zoom(1 / 1.6),
@@ -410,10 +285,14 @@ class CallPage {
     event.preventDefault();
     keys[event.key]();
   }
-
-  #play() {
-    if (this.audio.hidden) return;
-    if (this.audio.paused) this.audio.play();
-    else this.audio.pause();
-  }
 }
+
+const NOT_RECORDED = () => [
+  "This call was not recorded. To record, set ",
+  h("code", {}, "recording.enabled = true"),
+  ", or let the answer to ",
+  h("code", {}, "call.incoming"),
+  " say ",
+  h("code", {}, '"record": true'),
+  ".",
+];

@@ -26,14 +26,17 @@ const MOST_PX_S = 600;
 const CHAR_PX = 6.4;
 const KEY_PX = 8;
 const MOST_POINTS = 4000; // of one request for a waveform
+const COARSE = 0.7; // peaks a pixel below which finer ones are asked for
+const LEAST_MS = 20;
+const REFINE_MS = 150; // of rest before they are
 const GRID_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600];
 const GRID_PX = 55;
 
 export class Drawing {
   #model = { turns: [], utterances: [], floor: [], overlaps: [], tools: [], marks: [], answers: [], stops: [], lengthMs: 0 };
   #hooks = [];
-  #wave = null; // {fromMs, toMs, caller, agent}
-  #fine = null; // the same, of a part
+  #waves = []; // of each file of the recording: {file, fromMs, toMs, caller, agent}
+  #fine = null; // the same with its pxMs, of what is in view
   #pxMs = START_PX_S / 1000;
   #fitted = true;
   #drawn = [0, 0];
@@ -41,7 +44,7 @@ export class Drawing {
   #asked = 0;
   #peaks;
 
-  /** `peaks(fromMs, toMs, points)`: a waveform of that part, or null; `onSeek(ms)`. */
+  /** `peaks(file, fromMs, toMs, points)`: a waveform of that part (the whole: nulls), or null; `onSeek(ms)`. */
   constructor({ peaks, onSeek }) {
     this.#peaks = peaks;
     this.svg = draw("svg", { height: HEIGHT, "aria-hidden": "true" });
@@ -86,11 +89,14 @@ export class Drawing {
     this.#tellPosition();
   }
 
-  /** There is a recording: load its waveform. Where it ends, in media time; 0 where there is none. */
-  async load() {
-    this.#wave = await this.#peaks(null, null, MOST_POINTS);
-    this.#paint();
-    return this.#wave?.toMs ?? 0;
+  /** There is a recording: load its waveforms, file by file. Where it ends, in media time; 0 where there is none. */
+  async load(files) {
+    for (const file of files) {
+      const wave = await this.#peaks(file, null, null, MOST_POINTS);
+      if (wave) this.#waves.push({ file, ...wave });
+      this.#paint();
+    }
+    return Math.max(0, ...this.#waves.map(({ toMs }) => toMs));
   }
 
   zoom(factor, aroundX = null) {
@@ -206,8 +212,7 @@ export class Drawing {
       caller.map((turn) => this.#wash("caller", turn, `caller: ${turn.text || "(nothing understood)"}${turn.why ? ` – ${words(turn.why)}` : ""}`)),
       agent.map((said) => this.#wash("agent", said, `agent, heard: ${said.heard || "nothing"}${said.unheard ? ` – never heard: ${said.unheard}` : ""}`)),
       this.#seen(overlaps, from, to).map((span) => this.#overlap(span)),
-      this.#waveform("caller", from, to),
-      this.#waveform("agent", from, to),
+      this.#waves.map((wave) => ["caller", "agent"].map((lane) => this.#waveform(wave, lane, from, to))),
       caller.map((turn) => this.#label("caller", turn, turns, [[turn.text, ""]])),
       agent.map((said) => this.#label("agent", said, utterances, [[said.heard, ""], [said.unheard, "unheard"]])),
       this.#together(marks.filter((mark) => mark.lane === "caller" && this.#isSeen(mark.at, from, to))).map((mark) => this.#key(mark)),
@@ -269,9 +274,8 @@ export class Drawing {
       draw("title", {}, `${text.length > 1 ? "keys" : "key"} ${text}`));
   }
 
-  #waveform(lane, from, to) {
-    const source = this.#fine && this.#covers(this.#fine, from, to) ? this.#fine : this.#wave;
-    if (!source) return null;
+  #waveform(wave, lane, from, to) {
+    const source = this.#isFine(wave, from, to) ? this.#fine : wave;
     const { fromMs, toMs } = source;
     const peaks = source[lane];
     const first = Math.max(Math.floor(from), Math.floor(fromMs * this.#pxMs));
@@ -292,26 +296,30 @@ export class Drawing {
     return up.length ? draw("path", { class: `wave ${lane}`, d: `M${up.join(" ")} L${down.reverse().join(" ")}Z` }) : null;
   }
 
-  #covers({ fromMs, toMs }, from, to) {
-    return fromMs * this.#pxMs <= from + 1 && toMs * this.#pxMs >= Math.min(to, this.#wave.toMs * this.#pxMs) - 1;
+  /** Whether there are finer peaks of that file for all that is drawn of it. */
+  #isFine({ file, fromMs, toMs }, from, to) {
+    const fine = this.#fine;
+    if (fine?.file !== file) return false;
+    return fine.fromMs <= Math.max(from / this.#pxMs, fromMs) + 1 && fine.toMs >= Math.min(to / this.#pxMs, toMs) - 1;
   }
 
-  /** Ask for finer peaks of what is in view, where those of the whole call are too coarse for it. */
+  /** Ask for finer peaks of what is in view, where those of the whole file are too coarse for it. */
   #refine(from, to) {
     clearTimeout(this.#asked);
-    if (!this.#wave) return;
-    const { fromMs, toMs, caller } = this.#wave;
-    const coarse = caller.length / ((toMs - fromMs) * this.#pxMs) < 0.7;
-    if (!coarse || (this.#fine && this.#covers(this.#fine, from, to) && this.#fine.pxMs === this.#pxMs)) return;
+    const [firstMs, lastMs] = [from / this.#pxMs, to / this.#pxMs];
+    const wave = this.#waves.find(({ fromMs, toMs }) => toMs > (firstMs + lastMs) / 2 && fromMs < lastMs);
+    if (!wave || wave.caller.length / ((wave.toMs - wave.fromMs) * this.#pxMs) > COARSE) return;
+    const pxMs = this.#pxMs;
+    if (this.#isFine(wave, from, to) && this.#fine.pxMs === pxMs) return;
     this.#asked = setTimeout(async () => {
-      const [first, last] = [Math.max(fromMs, from / this.#pxMs), Math.min(toMs, to / this.#pxMs)];
-      if (last - first < 20) return;
-      const pxMs = this.#pxMs;
-      const fine = await this.#peaks(Math.floor(first), Math.ceil(last), Math.min(MOST_POINTS, Math.max(10, Math.ceil(to - from))));
+      const [first, last] = [Math.max(wave.fromMs, firstMs), Math.min(wave.toMs, lastMs)];
+      if (last - first < LEAST_MS) return;
+      const points = Math.min(MOST_POINTS, Math.max(10, Math.ceil((last - first) * pxMs)));
+      const fine = await this.#peaks(wave.file, Math.floor(first), Math.ceil(last), points);
       if (!fine || pxMs !== this.#pxMs) return;
-      this.#fine = { ...fine, pxMs };
+      this.#fine = { file: wave.file, ...fine, pxMs };
       this.#paint();
-    }, 150);
+    }, REFINE_MS);
   }
 
   #floor(from, to) {

@@ -97,7 +97,17 @@ function decoded(part) {
   }
 }
 
+const UNSEEN_MS = 20_000;
+let unseen = 0;
+
+function looked() {
+  clearTimeout(unseen);
+  if (document.hidden) unseen = setTimeout(() => live?.pause(), UNSEEN_MS);
+  else live?.resume();
+}
+
 whenLocked(lock);
+document.addEventListener("visibilitychange", looked);
 byId("gate").addEventListener("submit", unlock);
 byId("forget").addEventListener("click", () => lock("The key is forgotten."));
 byId("skip").addEventListener("click", (event) => {

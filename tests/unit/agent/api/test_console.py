@@ -170,3 +170,21 @@ def test_parts_of_a_waveform_are_those_of_the_whole(tmp_path: Path) -> None:
         part = waveform(tmp_path / "c.wav", last - from_ms, from_ms, to_ms)
         for side in ("caller", "agent"):
             assert part[side] == whole[side][from_ms:last]
+
+
+def test_every_kind_of_the_timeline_is_described_and_shown() -> None:
+    """Each kind that a session notes, in the reference and among the console's lines."""
+    root = Path(__file__).parents[4]
+    noted = {
+        kind
+        for file in sorted((root / "agent").glob("*.py"))
+        for kind in re.findall(r'\bnote\(\s*"(\w+)"', file.read_text(encoding="utf-8"))
+    }
+    assert {"floor", "turn", "utterance", "tool", "order"} <= noted
+    reference = (root / "docs/reference/events.md").read_text(encoding="utf-8")
+    table = reference[reference.index("## The timeline") : reference.index("## The store")]
+    assert noted <= set(re.findall(r"`(\w+)`", table))
+    lines = (page.FOLDER / "console" / "happened.js").read_text(encoding="utf-8")
+    assert noted - {"words"} <= set(re.findall(r"^  (\w+): \(", lines, re.MULTILINE)), (
+        "words are shown as they come, and as turns"
+    )
