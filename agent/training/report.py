@@ -95,8 +95,8 @@ class Tally:
             "hours": round(hours, 3),
             "conversations": self.counts["conversations"],
             "per_hour": _starting(self.counts, "event.", hours) | {"turns": round(turns / max(hours, 1e-9), 1)},
-            "share_of_time": {name: round(self.ones[name] / max(1, self.frames), 4) for name in ("speech", "own")}
-            | {k: round(v * 1.0, 4) for k, v in _starting(self.counts, "frames.", max(1, self.frames), 4).items()},
+            "label_share": {name: round(self.ones[name] / max(1, self.frames), 4) for name in ("speech", "own")},
+            "sound_share": _starting(self.counts, "frames.", max(1, self.frames), 4),
             "asked": {n: round(self.asked[n] / max(1, self.frames), 4) for n in ("end", "soon", "fits")},
             "positive_where_asked": {
                 n: round(self.ones[n] / max(1, self.asked[n]), 4) for n in ("end", "soon", "fits")

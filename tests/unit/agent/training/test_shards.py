@@ -98,7 +98,7 @@ def test_the_report_counts_what_is_there(tmp_path: Path, capsys: pytest.CaptureF
     assert report["conversations"] == 6
     assert abs(report["hours"] - 6 * 20.48 / 3600) < 1e-3
     assert report["words"]["all"] == sum(len(one.script.words) for one in found)
-    assert abs(report["share_of_time"]["speech"] - np.mean([one.labels.speech == 1 for one in found])) < 1e-3
+    assert abs(report["label_share"]["speech"] - np.mean([one.labels.speech == 1 for one in found])) < 1e-3
     assert main([str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["conversations"] == 6
     assert main([str(tmp_path)]) == 0
