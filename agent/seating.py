@@ -55,11 +55,6 @@ class Seating:
         """Path and start of each recording."""
 
     @property
-    def is_moving(self) -> bool:
-        """A seat is lost and no other one found yet."""
-        return self.seat is None and self._lost is not None
-
-    @property
     def view(self) -> dict[str, Any]:
         """For people who watch the call."""
         address = self.seat.address if self.seat is not None else None

@@ -85,8 +85,8 @@ class Session:
         self._refusal = Refused(EndReason.INTERNAL_ERROR, 503, "Service Unavailable")
         self._seating = Seating(self.call_id, services, media_ms=lambda: self._books.media_ms)
         self._dialogue: Dialogue | None = None
-        self._untold: list[Callable[[Dialogue], None]] = []
-        """What the dialogue is told when the call has another seat."""
+        self._untold: list[Callable[[Dialogue], None]] | None = None
+        """While the call moves: what the dialogue is told when that is over, in order."""
         self._is_taken = False
         """The leg was answered (or dialled): from then on it is hung up, not refused."""
         self._tasks = Tasks()
@@ -363,6 +363,7 @@ class Session:
     def _seat_gone(self) -> None:
         """The worker died: look for another seat, or end the call."""
         self._books.tally.reseated += 1
+        self._untold = []
         if self._dialogue is not None:
             self._dialogue.seat_lost()
         if self._seating.lose():
@@ -391,8 +392,8 @@ class Session:
             self._hold(True)
         if self._dialogue is not None:
             self._dialogue.seat_back(seat)
-        untold, self._untold = self._untold, []
-        for tell in untold:
+        untold, self._untold = self._untold, None
+        for tell in untold or ():
             self._tell(tell)
 
     def _hold(self, held: bool) -> None:
@@ -401,7 +402,7 @@ class Session:
 
     def _tell(self, tell: Callable[[Dialogue], None]) -> None:
         """Tell the dialogue now, or when the call has a seat again."""
-        if self._seating.is_moving:
+        if self._untold is not None:
             self._untold.append(tell)
         elif self._dialogue is not None:
             tell(self._dialogue)

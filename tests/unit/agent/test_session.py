@@ -541,6 +541,21 @@ async def test_key_and_hold_that_come_while_the_call_moves_reach_the_new_seat() 
         assert list(rig.spare.texts().values())[-1] == "five"
 
 
+async def test_keys_that_come_while_the_call_moves_are_told_in_their_order() -> None:
+    rig = Rig()
+    rig.pool.may_move.clear()
+    async with running(rig):
+        rig.seat.die()
+        rig.leg.emit(DtmfReceived(leg_id=CALL, digit="1", duration_ms=100))
+        await rig.settle()
+        rig.leg.emit(DtmfReceived(leg_id=CALL, digit="2", duration_ms=100))  # in the inbox before the news of the seat
+        rig.pool.may_move.set()
+        await rig.settle()
+        rig.leg.emit(DtmfReceived(leg_id=CALL, digit="3", duration_ms=100))
+        await rig.settle()
+    assert [told[1] for told in rig.conversation.told if told[0] == "dtmf"] == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_recording_is_told_as_ready_only_when_its_file_is_there(is_there: bool) -> None:
     rig = Rig(record=True)
