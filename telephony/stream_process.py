@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import importlib
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ from aiohttp import web
 
 from telephony.errors import MediaError
 from telephony.net.http_log import http_logger
+from telephony.priority import set_nice
 from telephony.stream_door import Door
 from telephony.stream_edge import StreamEdge
 
@@ -111,7 +111,7 @@ def run_stream_edge(**options: Any) -> None:
     """
     import uvloop
 
-    with contextlib.suppress(OSError):  # not everybody may
-        os.nice(options.get("nice", 0))
+    if nice := int(options.get("nice", 0)):
+        set_nice(nice)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(options))
