@@ -50,7 +50,9 @@ LEFT_MS = 400
 """An overlap that has been silent for that long while we went on speaking is over."""
 REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
-VERSION = b"parts-ears-2\n"
+BEHIND_SAMPLES = RATE_HZ * 150 // 1000
+"""A recogniser that has not heard the last speech up to that owes words: silence alone must not end the turn."""
+VERSION = b"parts-ears-3\n"
 
 
 class _EarState(RowState):
@@ -67,6 +69,10 @@ class _EarState(RowState):
         """Media time of the last speech."""
         self.listening = self._column("listening", np.bool_)
         """The recogniser takes this row's audio."""
+        self.awaited = self._column("awaited", np.bool_)
+        """The recogniser still works on this row's turn."""
+        self.heard_to = self._column("heard_to", np.int64)
+        """Media time up to which the recogniser has heard."""
         self.preroll = self._column("preroll", np.int16, shape=(PREROLL_SAMPLES,))
         self.preroll_from = self._column("preroll_from", np.int64)
         """Media time before which audio belongs to an utterance that is over."""
@@ -264,6 +270,7 @@ class Ears:
         count = min(PREROLL_SAMPLES, before - int(own.preroll_from[row]))
         turn.utterance_began = before - count
         own.listening[row] = True
+        own.heard_to[row] = turn.utterance_began
         self._refresh(row)
         if count > 0:
             self._recogniser.feed(row, own.preroll[row, PREROLL_SAMPLES - count :])
@@ -274,10 +281,13 @@ class Ears:
             turn = self._turns[found.row]
             if found.utterance != turn.utterance:
                 continue
-            if turn.take(found):
+            changed = turn.take(found)
+            self._own.heard_to[found.row] = turn.heard_to
+            if changed:
                 turn.changed_at = int(self._own.position[found.row])
-            self._refresh(found.row)
-            self._changed.add(found.row)
+            if changed or found.final:
+                self._refresh(found.row)
+                self._changed.add(found.row)
         if not self._changed:
             return []
         told = sorted(row for row in self._changed if mask[row])
@@ -328,12 +338,13 @@ class Ears:
         if self._recogniser.is_late and turn.awaits_words:
             needed_ms = max(needed_ms, LATE_WAIT_MS)
         self._own.needed_ms[row] = needed_ms
+        self._own.awaited[row] = turn.awaits_words
 
     def _score(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
         own = self._own
         out.p_speech[rows] = activity.p_speech
         is_open = own.open[rows]
-        ends = np.where(is_open, p_end(activity.silence_ms, own.needed_ms[rows]), 0.0)
+        ends = np.where(is_open, p_end(activity.silence_ms, self._needed_ms(rows)), 0.0)
         out.p_end[rows] = ends
         self._note_ends(rows, ends >= 0.5, speaking)
         for at in np.flatnonzero(is_open):
@@ -346,6 +357,12 @@ class Ears:
                 out.p_backchannel[row] = turn.verdict is Verdict.BACKCHANNEL
         noise = activity.noise & speaking
         out.p_backchannel[rows[noise]] = 1.0
+
+    def _needed_ms(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """``[R]`` silence that ends each row's turn. Words that are still to come are waited for, within bounds."""
+        own = self._own
+        behind = own.awaited[rows] & (own.spoke_at[rows] - own.heard_to[rows] > BEHIND_SAMPLES)
+        return np.where(behind, np.maximum(own.needed_ms[rows], LATE_WAIT_MS), own.needed_ms[rows])
 
     def _words_hold(self, turn: Turn, row: int, silence_ms: int) -> bool:
         """A word that the next hypothesis takes back must not cut our voice, nor one found when all is over."""

@@ -43,6 +43,10 @@ class Engine(Protocol):
         """A stream for an utterance, or ``None`` when all decoders are taken."""
         ...
 
+    def prepare(self) -> bool:
+        """Do a piece of what the next utterance would wait for; called while nobody speaks. True: there is more."""
+        ...
+
 
 def open_engine(name: str, folder: str) -> Engine:
     """The engine ``name``; ``folder`` holds an operator's model. Raises ``ModelError``."""

@@ -7,6 +7,7 @@ insertion penalty 1e-3 (a third of the work at the same errors).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ TELEPHONE_CMN = "41.79,26.70,-24.13,46.62,-25.96,7.21,6.18,-17.97,15.25,-19.29,1
 WORD_INSERTION = 1e-3
 MOST_DECODERS = 8
 """Per process: one per utterance in progress, 27 MB each."""
+SPARE_DECODERS = 2
+"""Made ahead while nobody speaks: making one takes 0.3-0.7 s, for which every caller's words would wait."""
+MOST_GRAMMARS = 16
+"""Compiled ones kept per decoder: compiling a dialogue's takes 0.1-0.2 s at the start of each utterance."""
 EXTRA_WORDS = {
     "mm-hmm": "M HH M",
     "mhm(2)": "M HH M",
@@ -40,28 +45,69 @@ class PocketSphinxEngine:
     """Decoders are made when needed and used again."""
 
     def __init__(self) -> None:
-        self._free: list[Any] = [_make_decoder()]
+        self._free: list[_Decoder] = [_Decoder()]
         self._made = 1
 
     def open(self, expect: Expect, mode: Mode) -> _Utterance | None:
         if not self._free:
             if self._made >= MOST_DECODERS:
                 return None
-            self._free.append(_make_decoder())
-            self._made += 1
-        decoder = self._free.pop()
-        decoder.add_jsgf_string("utterance", grammar(expect, mode, lambda word: _knows(decoder, word)))
-        decoder.activate_search("utterance")
-        decoder.set_cmn(TELEPHONE_CMN)
-        decoder.start_utt()
+            self._make()
+        # Of the free decoders the one that knows the grammar; used last is used first.
+        at = next((at for at in reversed(range(len(self._free))) if self._free[at].has(expect, mode)), -1)
+        decoder = self._free.pop(at)
+        decoder.listen_for(expect, mode)
         return _Utterance(decoder, self._free)
+
+    def prepare(self) -> bool:
+        """Make a spare decoder."""
+        if len(self._free) < SPARE_DECODERS and self._made < MOST_DECODERS:
+            self._make()
+        return len(self._free) < SPARE_DECODERS and self._made < MOST_DECODERS
+
+    def _make(self) -> None:
+        self._free.insert(0, _Decoder())
+        self._made += 1
+
+
+class _Decoder:
+    """A PocketSphinx decoder with the grammars that it has compiled."""
+
+    def __init__(self) -> None:
+        self.sphinx = _make_decoder()
+        self._grammars: OrderedDict[tuple[Expect, Mode], str] = OrderedDict()
+        """To the name of its search; used last at the end."""
+        self._named = 0
+
+    def has(self, expect: Expect, mode: Mode) -> bool:
+        return (expect, mode) in self._grammars
+
+    def listen_for(self, expect: Expect, mode: Mode) -> None:
+        """Begin an utterance."""
+        key = (expect, mode)
+        if key not in self._grammars:
+            self._compile(key)
+        self._grammars.move_to_end(key)
+        self.sphinx.activate_search(self._grammars[key])
+        self.sphinx.set_cmn(TELEPHONE_CMN)
+        self.sphinx.start_utt()
+
+    def _compile(self, key: tuple[Expect, Mode]) -> None:
+        self._named += 1
+        name = f"utterance{self._named}"
+        self.sphinx.add_jsgf_string(name, grammar(*key, lambda word: _knows(self.sphinx, word)))
+        self._grammars[key] = name
+        if len(self._grammars) > MOST_GRAMMARS:
+            self.sphinx.activate_search(name)  # the active search cannot be removed
+            self.sphinx.remove_search(self._grammars.popitem(last=False)[1])
 
 
 class _Utterance:
     """One utterance on a decoder that goes back to ``free`` afterwards."""
 
-    def __init__(self, decoder: Any, free: list[Any]) -> None:
-        self._decoder = decoder
+    def __init__(self, decoder: _Decoder, free: list[_Decoder]) -> None:
+        self._owner = decoder
+        self._decoder = decoder.sphinx
         self._free = free
         self._upsampler = Upsampler()
         self._peak = 0.0
@@ -85,13 +131,13 @@ class _Utterance:
         so_far = _guess(self._decoder)
         self._decoder.end_utt()
         guess = _guess(self._decoder)
-        self._free.append(self._decoder)
+        self._free.append(self._owner)
         # No final state was reached (an unfinished phrase): what was heard of it counts.
         return guess if guess.words or not so_far.words else so_far
 
     def drop(self) -> None:
         self._decoder.end_utt()
-        self._free.append(self._decoder)
+        self._free.append(self._owner)
 
 
 def _make_decoder() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import sys
@@ -16,6 +17,8 @@ from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack,
 
 PARTIAL_SAMPLES = 800
 """A partial hypothesis after that much new audio."""
+IDLE_S = 0.15
+"""Nobody speaks: whoever does sends every 60 ms."""
 
 
 class _Utterance:
@@ -26,7 +29,6 @@ class _Utterance:
         self.stream = stream
         self.samples = 0
         self.told_at = 0
-        self.told: tuple[str, ...] = ()
 
 
 class Rows:
@@ -70,11 +72,8 @@ class Rows:
         if utterance.samples - utterance.told_at < PARTIAL_SAMPLES:
             return []
         utterance.told_at = utterance.samples
-        guess = utterance.stream.partial()
-        if guess.words == utterance.told:
-            return []
-        utterance.told = guess.words
-        return [_found(row, utterance, guess, final=False)]
+        # Told whether or not the words have changed: the ears must know how far they have been heard.
+        return [_found(row, utterance, utterance.stream.partial(), final=False)]
 
 
 def _found(row: int, utterance: _Utterance, guess: Guess, *, final: bool) -> Message:
@@ -88,11 +87,19 @@ def _found(row: int, utterance: _Utterance, guess: Guess, *, final: bool) -> Mes
 
 
 def serve(link: socket.socket, engine: Engine) -> None:
-    """Answer until the other end closes."""
+    """Answer until the other end closes; while nothing comes, do ahead what the next utterance would wait for."""
     rows = Rows(engine)
-    while packet := link.recv(MOST_BYTES):
-        for answer in rows.handle(unpack(packet)):
+    more = True
+    while True:
+        if more and not select.select([link], [], [], IDLE_S)[0]:
+            more = engine.prepare()
+            continue
+        packet = link.recv(MOST_BYTES)
+        if not packet:
+            return
+        for answer in rows.handle(message := unpack(packet)):
             link.send(answer.pack())
+        more = more or message.kind is Kind.START
 
 
 def main(descriptor: int, engine: str, folder: str) -> None:

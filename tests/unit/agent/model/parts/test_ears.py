@@ -20,7 +20,7 @@ SESSION = open_session()
 
 
 class Scripted:
-    """Gives the words put into ``next`` at the next poll; records what it was asked."""
+    """Gives the words put into ``next`` at the next poll, and how far it has heard; records what it was asked."""
 
     gives_words = True
     is_late = False
@@ -31,15 +31,24 @@ class Scripted:
         self.fed = 0
         self.next: list[Hypothesis] = []
         self.number = 0
+        self.row = 0
+        self.samples = 0
+        """Of the utterance."""
+        self.words: tuple[str, ...] = ()
+        self.is_stuck = False
+        """It hears nothing more."""
 
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         self.number += 1
+        self.row, self.samples, self.words = row, 0, ()
         self.calls.append(("start", row))
         self.modes.append(mode)
         return self.number
 
     def feed(self, row: int, pcm: NDArray[np.int16]) -> None:
         self.fed += len(pcm)
+        if not self.is_stuck:
+            self.samples += len(pcm)
 
     def stop(self, row: int) -> None:
         self.calls.append(("stop", row))
@@ -52,16 +61,21 @@ class Scripted:
 
     def poll(self) -> Sequence[Hypothesis]:
         found, self.next = self.next, []
+        if self.number and not any(one.final for one in found):
+            found.append(self._hypothesis(self.row, final=False))
         return found
+
+    def _hypothesis(self, row: int, *, final: bool) -> Hypothesis:
+        return Hypothesis(
+            row=row, utterance=self.number, words=self.words, final=final, confidence=0.9, samples=self.samples
+        )
 
     def close(self) -> None:
         return
 
     def say(self, text: str, *, row: int = 0, final: bool = False) -> None:
-        words = tuple(text.split())
-        self.next.append(
-            Hypothesis(row=row, utterance=self.number, words=words, final=final, confidence=0.9, samples=800)
-        )
+        self.words = tuple(text.split())
+        self.next.append(self._hypothesis(row, final=final))
 
 
 def pcm_of(name: str) -> NDArray[np.int16]:
@@ -99,6 +113,28 @@ def test_a_turn_ends_after_the_silence_that_its_words_need() -> None:
     assert (heard.words, heard.final) == (("where", "is", "my", "parcel"), False)
     assert ("stop", 0) in recogniser.calls
     assert recogniser.fed > 8000
+
+
+def test_a_recogniser_that_lags_behind_the_speech_holds_the_turn_open_for_its_words() -> None:
+    """Eight callers at once on two cores were told "I did not catch that" 0.6 s into a pause: their words came later."""
+    recogniser = Scripted()
+    ears = Ears(1, recogniser, SESSION)
+    line = pcm_of("ears_parcel_awb.wav")
+    expect = Expect(kind=ExpectKind.PHRASES, phrases=("where is my parcel",))
+    play(ears, line[:8000], expect=expect)
+    recogniser.is_stuck = True
+    silence = np.zeros(1600 * 8, np.int16)
+    waiting = play(ears, np.concatenate((line[8000:], silence)))
+    assert max(float(out.p_end[0]) for out in waiting) < 0.5
+    recogniser.say("where is my parcel", final=True)
+    [after] = play(ears, silence[:STEP_SAMPLES])
+    assert float(after.p_end[0]) >= 0.5
+    recogniser = Scripted()
+    ears = Ears(1, recogniser, SESSION)
+    play(ears, line[:8000], expect=expect)
+    recogniser.is_stuck = True
+    for_ever = play(ears, np.concatenate((line[8000:], silence, silence)))
+    assert float(for_ever[-1].p_end[0]) >= 0.5, "it does not hang"
 
 
 def test_a_taking_word_under_our_voice_takes_the_floor() -> None:

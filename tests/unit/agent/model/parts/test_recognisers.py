@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 
 from agent.errors import ModelError
 from agent.expectation import NOTHING_KNOWN, Expect, ExpectKind
+from agent.model.parts import grammar, pocketsphinx_engine
 from agent.model.parts.ears import build
 from agent.model.parts.engine import Guess
+from agent.model.parts.pocketsphinx_engine import MOST_GRAMMARS, SPARE_DECODERS, PocketSphinxEngine
 from agent.model.parts.recogniser import Mode
 from agent.model.parts.recogniser_pool import MOST_WAITING, RESTART_POLLS, RecogniserPool, spawner
 from agent.model.parts.recogniser_process import Rows
@@ -147,17 +150,21 @@ class FakeEngine:
         self.streams.append(FakeStream())
         return self.streams[-1]
 
+    def prepare(self) -> bool:
+        return False
+
 
 def start(row: int, number: int) -> Message:
     return with_json(Kind.START, row, number, {"expect": NOTHING_KNOWN.to_json(), "mode": "answer"})
 
 
-def test_partial_words_are_told_when_they_change() -> None:
+def test_partial_words_are_told_with_how_far_was_heard() -> None:
     rows = Rows(FakeEngine())
     assert rows.handle(start(4, 1)) == []
     feed = Message(Kind.FEED, 4, 1, np.zeros(800, np.int16).tobytes())
-    told = [answer.json()["words"] for _ in range(4) for answer in rows.handle(feed)]
-    assert told == [["one"], ["one", "one"]]
+    told = [answer.json() for _ in range(4) for answer in rows.handle(feed)]
+    assert [one["words"] for one in told] == [[], ["one"], ["one"], ["one", "one"]]
+    assert [one["samples"] for one in told] == [800, 1600, 2400, 3200]
     [final] = rows.handle(Message(Kind.STOP, 4, 1))
     assert final.json() == {"words": ["done"], "final": True, "confidence": 0.9, "samples": 3200}
     assert rows.handle(Message(Kind.STOP, 4, 1)) == []
@@ -321,6 +328,10 @@ def test_truncated_sherpa_files_are_named(tmp_path: Path, part: str, share: floa
             lambda folder: tiny_sherpa(folder, metadata=False),
             "is no encoder of a streaming transducer: its metadata lacks model_type",
         ),
+        (
+            lambda folder: os.truncate(folder / "joiner-tiny.onnx", 5000),
+            r"joiner-tiny\.onnx is no ONNX model, or is damaged",
+        ),
         (_swap, "is no encoder of a streaming transducer"),
         (lambda folder: (folder / "tokens.txt").write_text("<blk> 0\n"), "holds 1 tokens, the decoder has 3"),
         (
@@ -363,3 +374,31 @@ def _other_joiner(folder: Path) -> None:
 def test_an_unknown_recogniser_is_refused_by_name() -> None:
     with pytest.raises(ModelError, match="pocketsphinx, sherpa, pipecat, none"):
         build(1, recogniser="psychic", processes=1)
+
+
+def test_a_decoder_compiles_a_grammar_once_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Expect] = []
+
+    def counted(expect: Expect, mode: Mode, knows: grammar.Knows) -> str:
+        compiled.append(expect)
+        return grammar.grammar(expect, mode, knows)
+
+    monkeypatch.setattr(pocketsphinx_engine, "grammar", counted)
+    engine = PocketSphinxEngine()
+    asked = [Expect(kind=ExpectKind.DIGITS, digits=count) for count in range(1, MOST_GRAMMARS + 2)]
+    for expect in (*asked, asked[-1], asked[0]):
+        stream = engine.open(expect, Mode.ANSWER)
+        assert stream is not None
+        stream.feed(np.zeros(800, np.int16))
+        stream.drop()
+    assert compiled == [*asked, asked[0]]
+
+
+def test_a_spare_decoder_is_made_while_nobody_speaks() -> None:
+    engine = PocketSphinxEngine()
+    while engine.prepare():
+        pass
+    assert len(engine._free) == SPARE_DECODERS
+    held = [engine.open(NOTHING_KNOWN, Mode.ANSWER) for _ in range(SPARE_DECODERS)]
+    assert all(held)
+    assert engine._made == SPARE_DECODERS
