@@ -521,30 +521,30 @@ def _models_folder(arguments: argparse.Namespace) -> Path:
 
 
 def _add_pull(commands: Any) -> None:
+    from agent.pull.arguments import add_arguments
+
     parser = commands.add_parser("pull", help="bring a voice or recogniser: pinned, checked, licence accepted")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models; what there is: --list")
-    actions = parser.add_mutually_exclusive_group()
-    actions.add_argument("--list", action="store_true", help="models that are known and that are here")
-    actions.add_argument("--verify", action="store_true", help="like --list, with all checksums compared again")
-    actions.add_argument("--remove", action="store_true", help="take the named models away")
-    parser.add_argument("--accept-licence", action="store_true", help="accept the licences that are shown")
-    parser.add_argument("--from", dest="source", type=Path, metavar="PATH", help="a folder or archive instead")
-    parser.add_argument("--url", default="", help="an archive that the catalogue does not know; needs --sha256")
-    parser.add_argument("--sha256", default="", metavar="HEX", help="checksum of the archive")
-    parser.add_argument("--kind", choices=("kokoro", "piper", "sherpa", "whisper"), help="who loads it (--url, --from)")
-    parser.add_argument("--mirror", default="", metavar="URL", help="take the files from here; the pins stay")
+    add_arguments(parser)
     _with_models(parser)
     parser.set_defaults(run=_pull)
 
 
+def _pull(arguments: argparse.Namespace) -> int:
+    from agent.pull.arguments import run
+
+    answer = run(arguments, _models_folder(arguments), sys.stdin if sys.stdin.isatty() else None)
+    if arguments.json:
+        print(json.dumps(answer.data))
+    elif answer.text:
+        print(answer.text)
+    return answer.code
+
+
 def _add_transcribe(commands: Any) -> None:
+    from agent.transcribe.arguments import add_arguments
+
     parser = commands.add_parser("transcribe", help="what was said in recordings, by a model of crosstalk pull")
-    parser.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING", help="WAV, caller on the left")
-    parser.add_argument("--model", required=True, metavar="NAME", help="a Whisper model by its name, or a folder")
-    parser.add_argument("--language", default="", metavar="CODE", help="en, de …; default: heard by the model")
-    parser.add_argument("--only", default="", choices=("caller", "agent"), help="one side alone")
-    parser.add_argument("--threads", type=_count, default=1, help="CPU threads; default: 1, at low priority")
-    parser.add_argument("--write", action="store_true", help="keep it as RECORDING.transcript.json")
+    add_arguments(parser)
     _with_models(parser)
     parser.set_defaults(run=_transcribe)
 
@@ -567,52 +567,4 @@ def _transcribe(arguments: argparse.Namespace) -> int:
     for result in results:
         print(f"{result['recording']} ({result['seconds']} s)")
         print(result["text"] or "nobody said anything")
-    return 0
-
-
-def _pull(arguments: argparse.Namespace) -> int:
-    from agent.pull.catalogue import Kind
-    from agent.pull.command import Order, listing, pull, table
-    from agent.pull.errors import PullFailed
-    from agent.pull.store import ModelFolder
-
-    folder = ModelFolder(_models_folder(arguments))
-    if arguments.list or arguments.verify:
-        rows = [
-            row
-            for row in listing(folder, deep=arguments.verify)
-            if not arguments.names or row["name"] in arguments.names
-        ]
-        print(json.dumps(rows) if arguments.json else table(rows))
-        return 1 if any(row["state"] == "damaged" for row in rows) else 0
-    if not arguments.names:
-        raise PullFailed("name a model; what there is: crosstalk pull --list")
-    if arguments.remove:
-        for name in arguments.names:
-            folder.remove(name)
-        if arguments.json:
-            print(json.dumps([{"name": name, "state": "removed"} for name in arguments.names]))
-        return 0
-    if len(arguments.names) > 1 and (arguments.url or arguments.source is not None):
-        raise PullFailed("--url and --from bring one model at a time")
-    orders = [
-        Order(
-            name=name,
-            source=arguments.source,
-            url=arguments.url,
-            sha256=arguments.sha256.lower(),
-            kind=Kind(arguments.kind) if arguments.kind else None,
-            mirror=arguments.mirror,
-            accepted=arguments.accept_licence,
-            quiet=arguments.json,
-        )
-        for name in arguments.names
-    ]
-    done = [pull(order, folder, ask=sys.stdin if sys.stdin.isatty() else None) for order in orders]
-    if arguments.json:
-        print(json.dumps(done))
-    else:
-        for one in done:
-            print(f"{one['name']} {'is ready' if one['fresh'] else 'was here already'}: {one['folder']}")
-            print(f"    {one['use']}")
     return 0

@@ -35,6 +35,8 @@ def _walk(path: Path, file: IO[bytes], size: int) -> dict[str, str]:
         try:
             key = _number(file)
             field, wire = key >> 3, key & 7
+            if field == 0:
+                raise ValueError("there is no field 0")
             if wire == 0:
                 _number(file)
                 continue
