@@ -6,6 +6,7 @@ watches, and to a client on the leg that shows it. Owner of the call's media tim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from agent.pool.messages import SAMPLES_PER_MS
 from agent.seating import Recorded
 from agent.services import Services
 from agent.store.interface import CallRecord, CallState, Event
+from agent.voice.protocol import WordSpan
 from telephony.events import Direction, MediaQuality
 from telephony.plane import Leg
 
@@ -56,6 +58,7 @@ class Books:
         self._leg = leg
         self._tenant = tenant
         self._clock, self._wall, self._watch = services.clock, services.wall, services.watch
+        self._voice = services.voice
         self._offered_at = self._clock.now()
         self._answered_at: float | None = None
         self._base_ms = 0
@@ -190,6 +193,19 @@ class Books:
     def show(self, kind: str, data: dict[str, Any]) -> None:
         """For a client on the leg only."""
         self._leg.notify(self.media_ms, kind, data)
+
+    def voice_failed(self, why: str) -> None:
+        """A text was not said, or not to its end."""
+        self.log.warning(LogEvent.VOICE_FAILED, error=why)
+
+    def voice_changed(self, name: str) -> None:
+        """``name`` speaks in place of the chosen voice; empty: that one speaks again."""
+        self.note("voice", at=None, name=name or self._voice.info.name, is_fallback=bool(name))
+
+    def words_rendered(self, number: int, words: Sequence[WordSpan]) -> None:
+        """Words of an utterance, with their times in ms from its start: for a client, not for the record."""
+        spans = [[word.text, word.start // SAMPLES_PER_MS, word.end // SAMPLES_PER_MS] for word in words]
+        self.show("speech", {"number": number, "words": spans})
 
     def tell(self, fact: Fact) -> None:
         match fact:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from agent.events.names import EndReason, LogEvent, WebhookEvent
 from agent.inbox import Admitted, Inbox, Item, Moved, Order, Refused, SeatGone, TransferFailed, TransferOrder
 from agent.lifecycle import LifeAction, LifeInput, step
 from agent.mouth import Mouth
-from agent.pool.messages import SAMPLES_PER_MS, SeatEvent, SetHold
+from agent.pool.messages import SeatEvent, SetHold
 from agent.ports import Decision, SeatLease
 from agent.seating import Seating
 from agent.services import Services
@@ -30,7 +30,6 @@ from agent.store.interface import CallRecord, CallState
 from agent.tasks import Tasks
 from agent.tool_calls import run_tool
 from agent.transfers import Transfers
-from agent.voice.protocol import WordSpan
 from telephony.errors import TelephonyError
 from telephony.events import (
     DtmfReceived,
@@ -417,9 +416,9 @@ class Session:
         mouth = Mouth(
             self._services.voice,
             call_id=self.call_id,
-            on_failure=lambda error: self._books.log.warning(LogEvent.VOICE_FAILED, error=error),
-            on_words=self._show_words,
-            on_voice=self._note_voice,
+            on_failure=self._books.voice_failed,
+            on_words=self._books.words_rendered,
+            on_voice=self._books.voice_changed,
         )
         self._start(mouth.run())
         brain = self._services.brain_of(decision.agent) if decision.agent else None
@@ -431,28 +430,18 @@ class Session:
         dialogue.attach(seat)
         return dialogue
 
-    def _note_voice(self, name: str) -> None:
-        """``name`` speaks in place of the chosen voice; empty: that one speaks again."""
-        self._books.note("voice", at=None, name=name or self._services.voice.info.name, is_fallback=bool(name))
-
-    def _show_words(self, number: int, words: Sequence[WordSpan]) -> None:
-        """Words that are rendered, with their times in ms from the utterance's start: not for the record."""
-        spans = [[word.text, word.start // SAMPLES_PER_MS, word.end // SAMPLES_PER_MS] for word in words]
-        self._books.show("speech", {"number": number, "words": spans})
-
     def ask_tool(self, tool: Tool) -> None:
         self._start(self._run_tool(tool))
 
     def transfer(self, target: str) -> None:
         if not self.may_transfer(target):
-            self._books.log.info(LogEvent.LEG_TRANSFER, outcome="refused", why="target not allowed")
-            self._tell_transfer_failed(403, "target not allowed")
+            self._transfer_refused(403, "target not allowed")
             return
         self._move(LifeInput.TRANSFER_ASKED)
         if self.state is CallState.TRANSFERRING:
             self._transfers.begin(target)
         elif self.state is CallState.HELD:
-            self._tell_transfer_failed(491, "the call is on hold")
+            self._transfer_refused(491, "the call is on hold")
 
     def hang_up(self, reason: str) -> None:
         self._books.note("hangup", at=None, why=reason)
@@ -500,13 +489,15 @@ class Session:
     def _transfer_failed(self, status: int, reason: str) -> None:
         if self.state is CallState.TRANSFERRING:
             self._move(LifeInput.TRANSFER_FAILED)
+            self._books.event(WebhookEvent.CALL_TRANSFER_FAILED, status=status, reason=reason)
             if self._silent is not None:  # told once only: nobody would end this call any more
                 self._end(LifeInput.MEDIA_LOST, self._silent)
             else:
-                self._tell_transfer_failed(status, reason)
+                self._tell(lambda dialogue: dialogue.transfer_failed(status, reason))
 
-    def _tell_transfer_failed(self, status: int, reason: str) -> None:
-        """The caller is still here: the brain goes on with them, the customer's server is told why."""
+    def _transfer_refused(self, status: int, reason: str) -> None:
+        """We do not even ask for it."""
+        self._books.log.info(LogEvent.LEG_TRANSFER, outcome="refused", status=status, why=reason)
         self._books.event(WebhookEvent.CALL_TRANSFER_FAILED, status=status, reason=reason)
         self._tell(lambda dialogue: dialogue.transfer_failed(status, reason))
 

@@ -430,6 +430,7 @@ async def test_failed_transfer_of_a_caller_who_has_fallen_silent_ends_the_call(i
         rig.leg.emit(TransferNotified(leg_id=CALL, outcome=TransferOutcome.FAILED, status=486, reason="busy"))
         await rig.settle()
     assert rig.store.ended == [("success", "caller_hangup") if is_back else ("client_error", "media_timeout")]
+    assert "call.transfer_failed" in rig.store.names()
 
 
 async def test_transfer_that_succeeds_ends_the_call_as_transferred() -> None:
