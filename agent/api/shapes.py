@@ -87,6 +87,7 @@ _WORKER: Final = {
     "seats": {**COUNT, "description": "Calls that it has"},
     "model": TEXT,
     "step_ms": {**COUNT, "description": "Time between two steps"},
+    "measured_p99_ms": {**FREE, "description": "Measured at its start: rows to p99 of a step of so many"},
 }
 _WORKER_STATS: Final = {
     "step_p50_ms": {"type": "number", "description": "What a step takes; this and what follows, once it has reported"},
@@ -94,10 +95,10 @@ _WORKER_STATS: Final = {
     "late_rows": {**COUNT, "description": "Frames that did not come in time"},
     "overruns": {**COUNT, "description": "Steps that took longer than `step_ms`"},
     "failed_rows": {**COUNT, "description": "Calls given up because their own row failed"},
-    "degradation": {
-        **COUNT,
-        "description": "Given up: 0 nothing, 1 early preparation, 2 backchannels, 3 new calls, 4 costly ears",
-    },
+    "degradation": {**COUNT, "description": "Given up: 0 nothing, 1 early preparation, 2 new calls too"},
+    "recognisers": _object(
+        {"wanted": COUNT, "live": COUNT, "restarts": COUNT, "given_up": {**COUNT, "description": "Utterances unheard"}}
+    ),
 }
 _VERSION: Final = _object(
     {

@@ -162,6 +162,7 @@ class _Worker(TypedDict):
     seats: int
     model: str
     step_ms: int
+    measured_p99_ms: dict[str, float]
 
 
 class Worker(_Worker, total=False):
@@ -173,6 +174,7 @@ class Worker(_Worker, total=False):
     overruns: int
     failed_rows: int
     degradation: int
+    recognisers: dict[str, Any]
 
 
 class Whoami(TypedDict):

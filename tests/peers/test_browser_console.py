@@ -18,6 +18,8 @@ from aiohttp import web
 
 from agent.api.console import add_console_routes
 from agent.api.page import add_common
+from agent.api.schema import violations
+from agent.api.shapes import SHAPES
 from agent.app import Service, start_service
 from agent.client import Crosstalk
 from agent.simulator.caller import run_call
@@ -26,7 +28,7 @@ from agent.simulator.script import parse_script
 from agent.store.interface import Event, TimelineEntry
 from tests.peers.chromium import Page, browser
 from tests.peers.programs import require
-from tests.peers.service_kit import all_ended, assert_clean_log
+from tests.peers.service_kit import all_ended, assert_clean_log, until
 from tests.unit.agent.api.rest_kit import Kit, rest, write_wav
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -198,6 +200,8 @@ async def tab_to(page: Page, claim: str) -> None:
 async def test_agents_and_workers_are_shown_and_changed(service: Service, page: Page) -> None:
     await page.open(f"{service.http_url}/console#/service")
     await page.until(f"{text('.status-line')}.startsWith('Ready')")
+    health = await asyncio.to_thread(Crosstalk(service.http_url).health)
+    assert not violations(health, SHAPES["Health"], SHAPES)
     await page.until(f"{text('.worker')}.includes('0 of')")
     await press(page, ".endpoints button")
     await page.until(f"/HTTP 2\\d\\d/.test({text('.endpoints')})")
@@ -355,6 +359,22 @@ async def test_a_stream_that_breaks_comes_back_and_nothing_is_missed(page: Page,
         kit.hub.is_closed = False
         await page.until(f"{text('#link')} === 'Live'")
         await page.until(f"{count('.past a')} === 1")
+        # A tab that nobody looks at gives its stream back, and catches up afterwards.
+        await page.run(
+            "import('/console/api.js').then(({Live}) => { const told = window.told = [];"
+            " const live = window.other = new Live((state) => told.push(state));"
+            " live.listen((event) => told.push(event.kind), () => told.push('gap')); live.run(); })"
+        )
+        await page.until("told.includes('live')")
+        kit.hub.publish("c1", "default", "seen", 0, {})
+        await page.until("told.includes('seen')")
+        await page.run("other.pause()")
+        await until(lambda: asyncio.sleep(0, kit.hub.watchers == 1))
+        kit.hub.publish("c1", "default", "missed", 0, {})
+        await page.run("other.resume()")
+        await page.until("told.includes('gap') && told.includes('missed')")
+        assert await page.run("told.filter((one) => one === 'seen').length") == 1
+        await page.run("other.close()")
         assert_no_errors(page)
 
 

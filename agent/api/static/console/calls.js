@@ -7,6 +7,8 @@ import { clock, counted, duration, lineQuality, party, words } from "/console/fo
 
 const PAGE = 50;
 const BEAT_MS = 1000;
+const MOST_LIVE = 200; // of one page
+const RELOAD_MS = 200;
 const REFRESH_MS = 10_000; // figures that no event tells (turns, answers)
 
 export function openCalls(root, _name, app) {
@@ -19,7 +21,7 @@ export function openCalls(root, _name, app) {
 
   async function refresh() {
     try {
-      const { calls } = await ask("GET", "/v1/calls?live=true&limit=200");
+      const { calls } = await ask("GET", `/v1/calls?live=true&limit=${MOST_LIVE}`);
       const running = new Set(calls.map((call) => call.call_id));
       for (const id of [...cards.keys()]) if (!running.has(id)) cards.delete(id);
       for (const call of calls) cardOf(call).show(call);
@@ -36,7 +38,8 @@ export function openCalls(root, _name, app) {
   }
 
   function arrange() {
-    say(liveHeading, cards.size ? `Live calls (${cards.size})` : "Live calls");
+    const many = cards.size < MOST_LIVE ? "" : "the newest ";
+    say(liveHeading, cards.size ? `Live calls (${many}${cards.size})` : "Live calls");
     nobody.hidden = cards.size > 0;
     const newestFirst = [...cards.values()].sort((a, b) => b.since - a.since);
     fill(live, newestFirst.map((card) => card.element));
@@ -47,7 +50,7 @@ export function openCalls(root, _name, app) {
     asked ||= setTimeout(() => {
       asked = 0;
       refresh();
-    }, 200);
+    }, RELOAD_MS);
   }
 
   function onEvent({ kind, call_id, data }) {
@@ -259,9 +262,12 @@ function pastCalls() {
   let asked = 0;
   return {
     section,
+    /** Soon, and once for many calls that end together. */
     reload() {
-      clearTimeout(asked);
-      asked = setTimeout(load, 150);
+      asked ||= setTimeout(() => {
+        asked = 0;
+        load();
+      }, RELOAD_MS);
     },
   };
 }

@@ -6,7 +6,7 @@ import { counted } from "/console/format.js";
 
 const ASK_MS = 2000;
 const KEPT = 90; // figures of a worker's line: three minutes
-const LADDER = ["", "prepares nothing early", "says no backchannels", "refuses new calls", "simple ears"];
+const LADDER = ["", "prepares nothing early", "refuses new calls"]; // what a worker gives up
 
 export function openService(root, _name, app) {
   const status = h("p", { class: "status-line", role: "status" });
@@ -46,7 +46,7 @@ export function openService(root, _name, app) {
       [
         ["calls", `${health.calls} of ${counted(rows, "row")}`],
         ["version", health.version],
-        health.voice && ["voice", `${health.voice.name}${health.voice.exact_word_times ? "" : ", word times estimated"}`],
+        health.voice && ["voice", voiceOf(health.voice)],
         health.ears && ["ears", `${health.ears.model}, words by ${health.ears.recogniser}`],
         ["store", health.store.is_away ? `away, ${health.store.backlog_bytes} bytes wait` : "there"],
         ["webhooks waiting", health.webhooks.backlog === null ? "unknown: the store is away" : String(health.webhooks.backlog)],
@@ -77,6 +77,9 @@ export function openService(root, _name, app) {
     clearTimeout(timer);
   };
 }
+
+const voiceOf = ({ name, exact_word_times, instead_of }) =>
+  `${name}${instead_of ? ` in place of ${instead_of}, which failed` : ""}${exact_word_times ? "" : ", word times estimated"}`;
 
 const isSpare = (name) => name.startsWith("spare");
 
@@ -109,7 +112,9 @@ function workerCard(name) {
       if (worker.step_p99_ms === 0) say(step, `No step in the last second; there would be ${budget} ms for one.`);
       else say(step, `step ${worker.step_p50_ms.toFixed(1)} ms, at worst ${worker.step_p99_ms.toFixed(1)} ms (p99) of ${budget} ms`);
       step.className = worker.step_p99_ms > budget ? "problem" : "";
-      say(counters, `${counted(worker.late_rows, "late row")}, ${counted(worker.overruns, "overrun")}, ${counted(worker.failed_rows, "failed row")}`);
+      const { wanted, live, given_up } = worker.recognisers ?? {};
+      const ears = wanted ? `, ${live} of ${counted(wanted, "recogniser")}${given_up ? ` (${counted(given_up, "utterance")} given up)` : ""}` : "";
+      say(counters, `${counted(worker.late_rows, "late row")}, ${counted(worker.overruns, "overrun")}, ${counted(worker.failed_rows, "failed row")}${ears}`);
       kept.push(worker.step_p99_ms);
       if (kept.length > KEPT) kept.shift();
       const y = (ms) => 38 - 36 * Math.min(1, ms / budget);

@@ -240,7 +240,15 @@ async def rest(
         )  # fmt: skip
 
         async def health() -> dict[str, Any]:
-            worker = {"name": "worker1", "pid": 1, "rows": 8, "seats": 0, "model": "parts", "step_ms": 40}
+            worker = {
+                "name": "worker1",
+                "pid": 1,
+                "rows": 8,
+                "seats": 0,
+                "model": "parts",
+                "step_ms": 40,
+                "measured_p99_ms": {},
+            }
             return {
                 "status": "ready",
                 "version": "0",
