@@ -42,6 +42,9 @@ FORBIDDEN: dict[str, set[str]] = {
         for name in ("dialect", "messages", "pacing", "signature", "stream", "token", "twiml")
     },
     "telephony": {"agent", "torch", "redis"},
+    "agent": {"piper", "phonemizer", "espeakng_loader", "kokoro_onnx", "misaki"},  # GPL, or loads what is
+    "agent.pull": {"asyncio", "onnxruntime", "sherpa_onnx", "faster_whisper", "agent.session", "agent.pool"},
+    "agent.transcribe": {"asyncio", "agent.session", "agent.pool", "agent.store"},
     "agent.lifecycle": IO_MODULES | {"torch", "redis", "os"},
     "agent.expectation": IO_MODULES | {"torch", "redis", "os"},
     "agent.scheduler": IO_MODULES | {"torch", "redis", "os", "telephony.sip", "telephony.net", "agent.pool.client"},

@@ -35,6 +35,8 @@ class Files:
     """Added to ``Content-Length``."""
     redirect: str = ""
     """Where everything is sent to."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Paths that are somewhere else."""
     stall_after: int = -1
     """Bytes after which the next answer stops coming."""
 
@@ -49,9 +51,10 @@ class _Handler(BaseHTTPRequestHandler):
         files: Files = self.server.files  # type: ignore[attr-defined]
         wanted = self.headers.get("Range", "")
         files.asked.append((self.path, wanted))
-        if files.redirect:
+        target = files.redirect or files.moved.get(self.path, "")
+        if target:
             self.send_response(302)
-            self.send_header("Location", files.redirect)
+            self.send_header("Location", target)
             self.end_headers()
             return
         if files.status:

@@ -159,6 +159,16 @@ def test_redirects_are_followed(url: str, tmp_path: Path) -> None:
         fetch(f"{other}/elsewhere", tmp_path / "a.part")
 
 
+def test_range_and_relative_addresses_survive_redirects(url: str, files: Files, tmp_path: Path) -> None:
+    (tmp_path / "a.part").write_bytes(DATA[:1000])
+    with serving(Files(redirect=url)) as other:
+        fetch(f"{other}/resolve/model.bin", tmp_path / "a.part")
+    assert files.asked == [("/model.bin", "bytes=1000-")]
+    files.moved["/resolve/model.bin"] = "../model.bin"
+    (tmp_path / "a.part").unlink()
+    fetch(url.replace("/model.bin", "/resolve/model.bin"), tmp_path / "a.part")
+
+
 def test_endless_redirects_end(files: Files, url: str, tmp_path: Path) -> None:
     files.redirect = url
     with pytest.raises(PullFailed):
