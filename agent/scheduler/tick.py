@@ -327,6 +327,8 @@ class Scheduler:
         """One model step for ``rows`` that are not held: four scores per row, in the order of ``rows``."""
         inputs = self._in
         active = rows[~held]
+        if self._model_pcm is not None:
+            self._hush(active)
         inputs.mask[active] = True
         inputs.reset[active] = self._pending_reset[active]
         self._pending_reset[active] = False
@@ -349,6 +351,13 @@ class Scheduler:
                 strict=True,
             )
         )
+
+    def _hush(self, rows: NDArray[np.intp]) -> None:
+        """A speaking model that was cut is silent inside too: it remembers what was heard, not what it meant to say."""
+        for row in rows.tolist():
+            seat = self.table.seats[row]
+            if seat is not None and seat.silenced:
+                self.model.force(row, text=None)
 
     def _tell_words(self, output: StepOutput) -> None:
         for heard in output.words:

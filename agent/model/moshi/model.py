@@ -24,8 +24,8 @@ from agent.model.moshi.tick import PHONE_HZ, Ints, Samples, Tick
 from agent.model.moshi.voices import load_voice
 from agent.model.protocol import ModelSpec, OnContextFull, Persona, StepInput, StepOutput, neutral_output
 
-SILENT_STEPS: Final = 6
-"""``force(row, text=None)`` keeps the model silent for half a second; whoever wants more says it again."""
+SILENT_STEPS: Final = 1
+"""``force(row, text=None)`` keeps the model silent for the next step; whoever wants more says it again."""
 SELF_TEST_STEPS: Final = 3
 SELF_TEST_NOISE: Final = 1000
 BUILTIN_BINS: Final = 2048
@@ -116,8 +116,8 @@ class MoshiModel:
         self._plans[row] = RowPlan()
 
     def force(self, row: int, *, text: str | None) -> None:
-        """Say ``text`` from the model's next word on (it chooses when, not what); ``None``: be silent for half a
-        second.
+        """Say ``text`` from the model's next word on (it chooses when, not what); ``None``: be silent in the
+        next step.
         """
         plan = self._plans[row]
         if text is None:
