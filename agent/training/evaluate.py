@@ -1,4 +1,4 @@
-"""Judge a floor net on voices that it never met: ``python -m agent.training.evaluate CHECKPOINT DIR [--json]``."""
+"""Judge a net on voices that it never met: ``python -m agent.training.evaluate CHECKPOINT DIR [--json]``."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ from agent.training.curves import (
     timer,
 )
 from agent.training.net.floor import FloorNet
+from agent.training.net.words import WordNet, hits
 from agent.training.report import table
 from agent.training.shard import Shard, paths, read
+from agent.training.text.vocabulary import NONE
 from agent.training.train import net_of
+from agent.training.word_classes import word_classes
 
 ROWS: Final = 16
 AFTER: Final = BACKSTOP_MS // FRAME_MS
@@ -116,6 +119,28 @@ def judge(net: FloorNet, folder: Path) -> dict[str, Any]:
     }
 
 
+def judge_words(net: WordNet, folder: Path) -> dict[str, Any]:
+    """Share of word frames that are named right. Raises ``TrainingError``."""
+    right = asked = false = quiet = 0
+    for path in paths(folder):
+        shard = read(path)
+        labels = torch.from_numpy(word_classes(shard).astype(np.int64))
+        with torch.inference_mode():
+            for start in range(0, len(shard), ROWS):
+                rows = slice(start, start + ROWS)
+                logits, _ = net(torch.from_numpy(shard["mel_caller"][rows]), net.start(len(labels[rows])))
+                named, known = hits(logits, labels[rows])
+                right, asked = right + named, asked + known
+                silent = labels[rows] == NONE
+                false += int(((logits.argmax(-1) != NONE) & silent).sum())
+                quiet += int(silent.sum())
+    return {
+        "word_frames": asked,
+        "named_right": round(right / max(1, asked), 4),
+        "words_where_none_is": round(false / max(1, quiet), 4),
+    }
+
+
 def _turn_figures(turns: Sequence[TurnScores]) -> dict[str, Any]:
     if not turns:
         return {"turns": 0}
@@ -172,7 +197,7 @@ def _share(found: Sequence[float | None]) -> float:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m agent.training.evaluate", description="Judge a floor net.")
+    parser = argparse.ArgumentParser(prog="python -m agent.training.evaluate", description="Judge a net.")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, help="shards made with --fold valid --patient")
     parser.add_argument("--json", action="store_true")
@@ -180,7 +205,8 @@ def main(argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
     try:
-        figures = judge(net_of(asked.checkpoint), asked.folder)
+        net = net_of(asked.checkpoint)
+        figures = judge_words(net, asked.folder) if isinstance(net, WordNet) else judge(net, asked.folder)
     except AgentError as wrong:
         sys.stderr.write(f"{wrong}\n")
         return 2

@@ -1,4 +1,4 @@
-"""Train the floor net: ``python -m agent.training.train --data DIR --out DIR --steps N [--valid DIR]``.
+"""Train a net: ``python -m agent.training.train --data DIR --out DIR --steps N [--tower floor|words]``.
 
 Seeded and resumable to the bit: batch ``k`` is a function of the seed, and a checkpoint holds weights, optimiser and
 step. Progress goes to ``OUT/log.jsonl`` and to stderr. ``--device cuda`` uses a GPU where torch has one.
@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 
 from agent.errors import AgentError
-from agent.training.dataset import INPUTS, Batch, Dataset
+from agent.training.dataset import INPUTS, WORDS, Batch, Dataset
 from agent.training.errors import TrainingError
 from agent.training.net.floor import FloorNet, FloorSizes, parameters
 from agent.training.net.loss import losses, total
+from agent.training.net.words import WordNet, WordSizes, word_loss
 from agent.training.shard import paths
 
 WARM_UP: Final = 40
@@ -34,6 +35,7 @@ LOWEST: Final = 0.02
 CLIP: Final = 1.0
 CHECKPOINT: Final = "checkpoint.pt"
 TOLD_EVERY: Final = 20
+TOWERS: Final = ("floor", "words")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,9 @@ class Plan:
     rate: float = 2e-3
     decay: float = 0.01
     seed: int = 1
-    sizes: FloorSizes = field(default_factory=FloorSizes)
+    tower: str = "floor"
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Sizes that differ from the net's own."""
 
 
 class Trainer:
@@ -55,16 +59,15 @@ class Trainer:
         torch.manual_seed(plan.seed)
         self.plan, self.data, self.step = plan, data, 0
         self.device = torch.device(device)
-        self.net = FloorNet(plan.sizes).to(self.device)
+        self.net = build(plan.tower, plan.sizes).to(self.device)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=plan.decay)
 
     def one_step(self) -> dict[str, float]:
         """One batch; returns each head's loss. Raises ``TrainingError`` on a loss that is no number."""
-        inputs, labels = tensors(self.data.batch(self.step), self.device)
+        batch = self.data.batch(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.rate * schedule(self.step, self.plan.steps)
-        logits, _ = self.net(*inputs, self.net.start(len(inputs[0])))
-        found = losses(logits, labels)
+        found = self._losses(batch)
         loss = total(found)
         if not bool(torch.isfinite(loss)):
             raise TrainingError(f"step {self.step}: the loss is {loss.item()}; the last checkpoint is good")
@@ -74,6 +77,15 @@ class Trainer:
         self.optimiser.step()
         self.step += 1
         return {"loss": loss.item(), **{name: value.item() for name, value in found.items()}}
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        inputs, labels = tensors(batch, self.device)
+        start = self.net.start(len(inputs[0]))
+        if self.plan.tower == "words":
+            logits, _ = self.net(inputs[0], start)
+            return {"word": word_loss(logits, labels[WORDS].long())}
+        logits, _ = self.net(*inputs, start)
+        return losses(logits, labels)
 
     def save(self, path: Path) -> None:
         """Whole or not at all."""
@@ -106,10 +118,17 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def net_of(path: Path) -> FloorNet:
+def build(tower: str, sizes: dict[str, int]) -> FloorNet | WordNet:
+    """An untrained net. Raises ``TrainingError`` for a tower that we do not know."""
+    if tower not in TOWERS:
+        raise TrainingError(f"no tower {tower!r}; known: {', '.join(TOWERS)}")
+    return WordNet(WordSizes(**sizes)) if tower == "words" else FloorNet(FloorSizes(**sizes))
+
+
+def net_of(path: Path) -> FloorNet | WordNet:
     """The net of a checkpoint, ready to be asked."""
     state = load(path)
-    net = FloorNet(FloorSizes(**state["plan"]["sizes"]))
+    net = build(state["plan"]["tower"], state["plan"]["sizes"])
     net.load_state_dict(state["net"])
     net.eval()
     return net
@@ -128,7 +147,7 @@ def tensors(batch: Batch, device: torch.device) -> tuple[list[Tensor], dict[str,
     inputs = [torch.from_numpy(np.ascontiguousarray(batch[name])).to(device) for name in INPUTS]
     inputs[2] = inputs[2].float()
     labels = {
-        name: torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        name: torch.from_numpy(np.ascontiguousarray(array if name != WORDS else array.astype(np.int64))).to(device)
         for name, array in batch.items()
         if name not in INPUTS
     }
@@ -162,21 +181,24 @@ def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 1
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m agent.training.train", description="Train the floor net.")
+    parser = argparse.ArgumentParser(prog="python -m agent.training.train", description="Train a net.")
     parser.add_argument("--data", type=Path, required=True, help="folder of shards")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log; an old one goes on")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--hidden", type=int, default=FloorSizes().hidden)
+    parser.add_argument("--tower", choices=TOWERS, default="floor")
+    parser.add_argument("--hidden", type=int, default=0, help="size of the GRU; 0: the net's own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
-    plan = Plan(steps=asked.steps, batch=asked.batch, seed=asked.seed, sizes=FloorSizes(hidden=asked.hidden))
+    sizes = {"hidden": asked.hidden} if asked.hidden else {}
+    plan = Plan(steps=asked.steps, batch=asked.batch, seed=asked.seed, tower=asked.tower, sizes=sizes)
     try:
-        trainer = Trainer(plan, Dataset(paths(asked.data), batch=plan.batch, seed=plan.seed), asked.device)
+        data = Dataset(paths(asked.data), batch=plan.batch, seed=plan.seed, words=plan.tower == "words")
+        trainer = Trainer(plan, data, asked.device)
         if (asked.out / CHECKPOINT).exists():
             trainer.restore(asked.out / CHECKPOINT)
         sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}\n")

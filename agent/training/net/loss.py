@@ -10,7 +10,16 @@ from torch.nn import functional
 
 from agent.training.conversation.labels import NOT_ASKED
 
-WEIGHTS: Final = {"speech": 1.0, "end": 1.5, "soon": 0.5, "fits": 0.3, "overlap": 1.0, "future": 0.5, "sound": 0.3}
+WEIGHTS: Final = {
+    "speech": 1.0,
+    "end": 1.5,
+    "soon": 0.5,
+    "fits": 0.3,
+    "overlap": 1.0,
+    "future": 0.5,
+    "sound": 0.3,
+    "word": 1.0,
+}
 PAUSE_WEIGHT: Final = 3.0
 """Frames of a pause inside a turn count so often: they are what is hard."""
 FUTURE_FRAMES: Final = ((0, 5), (5, 15), (15, 30), (30, 50))

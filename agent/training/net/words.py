@@ -1,7 +1,7 @@
 """The word net: which word ends about now, of some hundred. A tower of its own; the caller's channel only.
 
-Frame-wise classes from word times train at once where CTC alone stays blank for long (small_model.md 7, 12): the label
-is a word from 55 % of it to one frame past its end. A CTC head over letters may be added on the same trunk.
+Frame-wise classes from word times train at once where CTC alone stays blank for long (small_model.md 7, 12). A CTC head
+over letters may be added on the same trunk.
 """
 
 from __future__ import annotations
@@ -9,17 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agent.model.small.features import BANDS
-from agent.training.net.floor import KERNEL, PAST, PER_FRAME, STRIDE, scaled
-from agent.training.shard import Shard
-from agent.training.text.vocabulary import FIRST, NONE, OTHER, classes, words
+from agent.training.net.floor import KERNEL, PAST, STRIDE, scaled
+from agent.training.text.vocabulary import FIRST, NONE, words
 
-SHOWN_FROM: Final = 0.55
 NONE_WEIGHT: Final = 0.25
 """Most frames are in no word's end."""
 
@@ -70,23 +66,6 @@ class WordNet(nn.Module):  # type: ignore[misc]
         frames = torch.relu(self.second(second_line)).transpose(1, 2)
         out, hidden = self.gru(frames, state.hidden)
         return self.head(out), WordState(line[:, :, -PAST:], second_line[:, :, -PAST:], hidden)
-
-
-def word_labels(shard: Shard) -> NDArray[np.int64]:
-    """``[n, frames]``: the class of the word that ends about there; estimated times are used too, they err by 50 ms."""
-    table = classes()
-    found = np.full(shard["speech"].shape, NONE, np.int64)
-    known = [table.get(word, OTHER) for word in shard.vocabulary]
-    for item, word, start, end in zip(
-        shard["word_item"].tolist(),
-        shard["word"].tolist(),
-        shard["word_start"].tolist(),
-        shard["word_end"].tolist(),
-        strict=True,
-    ):
-        first = round((start + SHOWN_FROM * (end - start)) / PER_FRAME)
-        found[item, first : end // PER_FRAME + 1] = known[word]
-    return found
 
 
 def word_loss(logits: Tensor, labels: Tensor) -> Tensor:

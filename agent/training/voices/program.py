@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import subprocess
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ class Program:
             line = back.readline()
             answer = json.loads(line) if line else {"error": "it ended"}
             body = back.read(int(answer.get("size", 0)))
+        except BrokenPipeError:
+            answer, body = {"error": "it ended"}, b""
         except (OSError, ValueError) as broken:
             self.close()
             raise VoiceFailed(f"{self._command[0]} failed: {broken}") from None
@@ -47,7 +50,8 @@ class Program:
             return
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(OSError):  # what it no longer read
+                    pipe.close()
         try:
             child.wait(timeout=2)
         except subprocess.TimeoutExpired:

@@ -14,15 +14,17 @@ torch = pytest.importorskip("torch")
 from agent.model.small.expectation import SIZE  # noqa: E402
 from agent.training.dataset import Dataset, augmented  # noqa: E402
 from agent.training.errors import TrainingError  # noqa: E402
-from agent.training.evaluate import judge  # noqa: E402
+from agent.training.evaluate import judge, judge_words  # noqa: E402
 from agent.training.net.floor import HEADS, FloorNet, FloorSizes, FloorState, parameters  # noqa: E402
 from agent.training.net.loss import future, losses, total  # noqa: E402
+from agent.training.net.words import WordNet  # noqa: E402
 from agent.training.shard import shard_of, write  # noqa: E402
 from agent.training.train import CHECKPOINT, Plan, Trainer, net_of, schedule, train  # noqa: E402
 from tests.unit.agent.training.kit import short  # noqa: E402
 
 torch.set_num_threads(1)
-TINY = FloorSizes(front=8, frame=12, own=6, expect=4, hidden=16, layers=2)
+SMALL = {"front": 8, "frame": 12, "own": 6, "expect": 4, "hidden": 16, "layers": 2}
+TINY = FloorSizes(**SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -114,16 +116,34 @@ def test_the_future_is_read_ahead() -> None:
     assert not bool(known[0, 20])
 
 
+def test_the_word_net_streams_learns_and_is_judged(shards: Path, tmp_path: Path) -> None:
+    sizes = {"front": 8, "frame": 12, "hidden": 24}
+    data = Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1, words=True)
+    trainer = Trainer(Plan(steps=16, batch=4, rate=1e-2, tower="words", sizes=sizes), data)
+    told = [trainer.one_step()["word"] for _ in range(16)]
+    assert np.mean(told[-3:]) < 0.8 * np.mean(told[:3])
+    trainer.save(tmp_path / CHECKPOINT)
+    model = net_of(tmp_path / CHECKPOINT)
+    assert isinstance(model, WordNet)
+    codes = inputs(2, 8)[0]
+    with torch.inference_mode():
+        whole, _ = model(codes, model.start(2))
+        first, state = model(codes[:, :12], model.start(2))
+        second, _ = model(codes[:, 12:], state)
+    assert torch.allclose(torch.cat((first, second), 1), whole, atol=1e-5)
+    assert judge_words(model, shards)["word_frames"] > 20
+
+
 def test_some_steps_lower_the_loss(shards: Path) -> None:
     data = Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1)
-    trainer = Trainer(Plan(steps=20, batch=4, rate=1e-2, sizes=TINY), data)
+    trainer = Trainer(Plan(steps=20, batch=4, rate=1e-2, sizes=SMALL), data)
     told = [trainer.one_step()["loss"] for _ in range(20)]
     assert np.mean(told[-4:]) < 0.85 * np.mean(told[:4])
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_bit(shards: Path, tmp_path: Path) -> None:
     def trainer() -> Trainer:
-        return Trainer(Plan(steps=6, batch=4, sizes=TINY), Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1))
+        return Trainer(Plan(steps=6, batch=4, sizes=SMALL), Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1))
 
     whole, first, second = trainer(), trainer(), trainer()
     for _ in range(6):
@@ -141,16 +161,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(shards: Path, tmp_path: Path)
 
 def test_a_checkpoint_of_another_plan_or_none_is_refused(shards: Path, tmp_path: Path) -> None:
     data = Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1)
-    Trainer(Plan(steps=6, batch=4, sizes=TINY), data).save(tmp_path / CHECKPOINT)
+    Trainer(Plan(steps=6, batch=4, sizes=SMALL), data).save(tmp_path / CHECKPOINT)
     with pytest.raises(TrainingError, match="another plan"):
-        Trainer(Plan(steps=7, batch=4, sizes=TINY), data).restore(tmp_path / CHECKPOINT)
+        Trainer(Plan(steps=7, batch=4, sizes=SMALL), data).restore(tmp_path / CHECKPOINT)
     (tmp_path / "no.pt").write_bytes(b"nothing")
     with pytest.raises(TrainingError, match="not a checkpoint"):
         net_of(tmp_path / "no.pt")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(shards: Path) -> None:
-    trainer = Trainer(Plan(steps=2, batch=4, sizes=TINY), Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1))
+    trainer = Trainer(Plan(steps=2, batch=4, sizes=SMALL), Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1))
     with torch.no_grad():
         trainer.net.head.bias.fill_(float("nan"))
     with pytest.raises(TrainingError, match="the loss is nan"):
