@@ -92,28 +92,26 @@ def read_tokens(path: Path) -> list[str]:
     return [found[index] for index in range(len(found))]
 
 
-class Pieces:
-    """Words as the model's own tokens, for hot words. The library would need the model's word-piece file for it."""
+class Spelling:
+    """How the model writes words, for hot words: in its case, and only those that its pieces can make."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._known = frozenset(tokens) - {BLANK}
         self._upper = sum(token.isupper() for token in tokens) > sum(token.islower() for token in tokens)
 
     def of(self, word: str) -> str | None:
-        """The fewest pieces that make ``word``, with spaces between; ``None`` where it cannot be made."""
-        text = "▁" + (word.upper() if self._upper else word.lower())
-        best: list[tuple[str, ...] | None] = [(), *[None] * len(text)]
+        """The word, or ``None`` where the model has no pieces for it."""
+        written = word.upper() if self._upper else word.lower()
+        text = "▁" + written
+        reached = [True, *[False] * len(text)]
         for end in range(1, len(text) + 1):
-            for start in range(end):
-                before, piece = best[start], text[start:end]
-                if before is not None and piece in self._known and _better((*before, piece), best[end]):
-                    best[end] = (*before, piece)
-        made = best[-1]
-        return " ".join(made) if made else None
+            reached[end] = any(reached[start] and text[start:end] in self._known for start in range(end))
+        return written if reached[-1] else None
 
 
-def _better(made: tuple[str, ...], than: tuple[str, ...] | None) -> bool:
-    """Fewer pieces, and of equals the one whose first pieces are longer."""
-    if than is None or len(made) != len(than):
-        return than is None or len(made) < len(than)
-    return [len(piece) for piece in made] > [len(piece) for piece in than]
+def piece_vocabulary(tokens: list[str]) -> str:
+    """Text of a word-piece file for the library: every piece costs alike, so that a word is made of the fewest.
+
+    Few models come with their own; without one the library takes no hot words (it logs a line for each).
+    """
+    return "".join(f"{token}\t-1\n" for token in tokens)

@@ -25,7 +25,7 @@ from agent.model.parts.recogniser_pool import MOST_WAITING, RESTART_POLLS, Recog
 from agent.model.parts.recogniser_process import Rows
 from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack, with_json
 from agent.model.parts.sherpa_engine import SherpaEngine, hot_words, open_sherpa
-from agent.model.parts.sherpa_files import Pieces, check_model, find_model
+from agent.model.parts.sherpa_files import Spelling, check_model, find_model
 from agent.model.parts.trial import try_engine
 from agent.model.protocol import HelperStats
 from tests.unit.agent.model.parts.tiny_sherpa import tiny_sherpa
@@ -225,7 +225,7 @@ class FakeOnline:
         return self
 
     def accept_waveform(self, rate: int, pcm: NDArray[np.float32]) -> None:
-        assert rate == 8000
+        assert rate == 16_000
         assert np.abs(pcm).max(initial=0) <= 1
         self.ready += len(pcm)
 
@@ -233,30 +233,30 @@ class FakeOnline:
         self.ready += 800
 
     def is_ready(self, _: object) -> bool:
-        return self.ready >= 1600
+        return self.ready >= 3200
 
     def decode_stream(self, _: object) -> None:
-        self.ready -= 1600
+        self.ready -= 3200
         self.heard += 1
 
     def get_result(self, _: object) -> str:
         return " WORD" * self.heard
 
 
-PIECES = Pieces(["<blk>", "▁HELP", "▁S", "E", "VEN", "EVEN", "▁SE", "▁", "Y"])
+SPELLING = Spelling(["<blk>", "▁HELP", "▁S", "E", "VEN", "EVEN", "▁SE", "▁", "Y"])
 
 
-def test_hot_words_are_made_of_the_models_own_pieces() -> None:
+def test_hot_words_are_those_that_the_model_can_write() -> None:
     expect = Expect(kind=ExpectKind.DIGITS, digits=2, phrases=("help me",))
-    assert hot_words(expect, PIECES) == "▁HELP/▁SE VEN"
-    assert PIECES.of("seven") == "▁SE VEN", "the fewest pieces, the longest first"
-    assert PIECES.of("yes") is None
+    assert hot_words(expect, SPELLING) == "HELP/SEVEN"
+    assert SPELLING.of("yes") is None
+    assert Spelling(["▁y", "es"]).of("Yes") == "yes"
 
 
 def test_sherpa_words_are_lower_case_and_the_tail_is_flushed() -> None:
     online = FakeOnline()
-    stream = SherpaEngine(online, PIECES).open(Expect(phrases=("help me",)), Mode.ANSWER)
-    assert online.hot == "▁HELP"
+    stream = SherpaEngine(online, SPELLING).open(Expect(phrases=("help me",)), Mode.ANSWER)
+    assert online.hot == "HELP"
     assert stream.partial().words == ()
     stream.feed(np.zeros(1600, np.int16))
     assert stream.partial().words == ("word",)
@@ -270,15 +270,20 @@ needs_sherpa = pytest.mark.skipif(find_spec("sherpa_onnx") is None, reason="sher
 
 
 @needs_sherpa
-def test_sherpa_hears_with_a_model_made_here(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("expect", "word"), [(NOTHING_KNOWN, "yes"), (Expect(phrases=("yes",)), "yes"), (Expect(phrases=("no",)), "no")]
+)
+def test_sherpa_hears_what_is_likely_and_what_is_expected(
+    tmp_path: Path, expect: Expect, word: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     engine = open_sherpa(str(tiny_sherpa(tmp_path)))
-    for expect in (NOTHING_KNOWN, Expect(phrases=("yes",))):
-        stream = engine.open(expect, Mode.ANSWER)
-        stream.feed(np.zeros(4000, np.int16))
-        assert stream.partial().words == ()
-        stream.feed(LOUD)
-        assert stream.partial().words == ("yes",)
-        assert stream.finish().words == ("yes",)
+    stream = engine.open(expect, Mode.ANSWER)
+    stream.feed(np.zeros(4000, np.int16))
+    assert stream.partial().words == ()
+    stream.feed(LOUD)
+    assert stream.partial().words == (word,)
+    assert stream.finish().words == (word,)
+    assert capfd.readouterr().err == "", "the library fills the log"
 
 
 @needs_sherpa
@@ -333,7 +338,7 @@ def test_truncated_sherpa_files_are_named(tmp_path: Path, part: str, share: floa
             r"joiner-tiny\.onnx is no ONNX model, or is damaged",
         ),
         (_swap, "is no encoder of a streaming transducer"),
-        (lambda folder: (folder / "tokens.txt").write_text("<blk> 0\n"), "holds 1 tokens, the decoder has 3"),
+        (lambda folder: (folder / "tokens.txt").write_text("<blk> 0\n"), "holds 1 tokens, the decoder has 5"),
         (
             lambda folder: (folder / "tokens.txt").write_text("what is this\n"),
             r"tokens\.txt:1: must be a token and its number",
@@ -367,7 +372,7 @@ def _other_joiner(folder: Path) -> None:
     from onnx import helper
 
     model = onnx.load(folder / "decoder-tiny.onnx")
-    helper.set_model_props(model, {"joiner_dim": "3"})
+    helper.set_model_props(model, {"joiner_dim": "5"})
     onnx.save(model, folder / "joiner-tiny.onnx")
 
 

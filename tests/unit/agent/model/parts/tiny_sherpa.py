@@ -1,4 +1,4 @@
-"""A streaming transducer of a few nodes for sherpa-onnx: it hears "YES" once where a stream gets loud."""
+"""A streaming transducer of a few nodes for sherpa-onnx: where a stream gets loud it hears "YES" once, or almost "NO"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import onnx
 from onnx import TensorProto, helper
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
-TOKENS = ("<blk>", "▁YES", "<unk>")
+TOKENS = ("<blk>", "▁YES", "▁N", "O", "<unk>")
+NEVER = -100.0
+NEARLY = -0.7
+"""So much less likely "NO" is: little enough for a hot word."""
 CHUNK = {"T": 9, "decode_chunk_len": 4}
 """Frames of a step and how far it moves (icefall's LSTM form)."""
 LOUD = -4.0
@@ -55,45 +58,46 @@ def _model(
 
 
 def _encoder() -> onnx.ModelProto:
-    """x [N, T, 80] → encoder_out [N, 1, 3]: (0, how loud, -100)."""
+    """x [N, T, 80] → encoder_out [N, 1, 5]: how loud it is, for each token that a sound can begin."""
     return _model(
         [
             helper.make_node("ReduceMean", ["x"], ["level"], axes=[1, 2], keepdims=1),
             helper.make_node("Sub", ["level", "loud"], ["above"]),
             helper.make_node("Mul", ["above", "pick"], ["scores"]),
-            helper.make_node("Add", ["scores", "never"], ["encoder_out"]),
+            helper.make_node("Add", ["scores", "bias"], ["encoder_out"]),
             helper.make_node("Identity", ["h"], ["next_h"]),
             helper.make_node("Identity", ["c"], ["next_c"]),
         ],
         {"x": (FLOAT, ["N", 9, 80]), "h": (FLOAT, [1, "N", 2]), "c": (FLOAT, [1, "N", 2])},
-        {"encoder_out": ["N", 1, 3], "next_h": [1, "N", 2], "next_c": [1, "N", 2]},
+        {"encoder_out": ["N", 1, len(TOKENS)], "next_h": [1, "N", 2], "next_c": [1, "N", 2]},
         {
             "loud": np.array(LOUD, np.float32),
-            "pick": np.array([0, 1, 0], np.float32),
-            "never": np.array([0, 0, -100], np.float32),
+            "pick": np.array([0, 1, 1, 0, 0], np.float32),
+            "bias": np.array([0, 0, NEARLY, NEVER, NEVER], np.float32),
         },
     )
 
 
 def _decoder() -> onnx.ModelProto:
-    """y [N, 2] → decoder_out [N, 3]: whoever has said YES does not say it again."""
+    """y [N, 2] → decoder_out [N, 5]: behind a word nothing but silence; behind "N" an "O"."""
+    after = np.zeros((len(TOKENS), len(TOKENS)), np.float32)
+    after[1] = after[3] = [0, NEVER, NEVER, 0, 0]
+    after[2] = [0, NEVER, NEVER, 2 * -NEVER, 0]
     return _model(
         [
-            helper.make_node("Equal", ["y", "yes"], ["said"]),
-            helper.make_node("Cast", ["said"], ["saying"], to=FLOAT),
-            helper.make_node("ReduceMax", ["saying"], ["once"], axes=[1], keepdims=1),
-            helper.make_node("Mul", ["once", "hold"], ["decoder_out"]),
+            helper.make_node("Gather", ["y", "last"], ["token"], axis=1),
+            helper.make_node("Gather", ["after", "token"], ["decoder_out"]),
         ],
         {"y": (INT64, ["N", 2])},
-        {"decoder_out": ["N", 3]},
-        {"yes": np.array(1, np.int64), "hold": np.array([0, -100, 0], np.float32)},
+        {"decoder_out": ["N", len(TOKENS)]},
+        {"last": np.array(1, np.int64), "after": after},
     )
 
 
 def _joiner() -> onnx.ModelProto:
     return _model(
         [helper.make_node("Add", ["encoder_out", "decoder_out"], ["logit"])],
-        {"encoder_out": (FLOAT, ["N", 3]), "decoder_out": (FLOAT, ["N", 3])},
-        {"logit": ["N", 3]},
+        {"encoder_out": (FLOAT, ["N", len(TOKENS)]), "decoder_out": (FLOAT, ["N", len(TOKENS)])},
+        {"logit": ["N", len(TOKENS)]},
         {},
     )
