@@ -44,7 +44,6 @@ class Cast:
         else:
             self._english = self.persona if not self.persona.spec.digits_only else self.other
         self._own = synth(material.own_voices[int(rng.integers(len(material.own_voices)))])
-        self._own_pace = float(rng.choice((0.9, 1.0, 1.0, 1.1)))
 
     # --- the caller ---
 
@@ -134,7 +133,7 @@ class Cast:
             if parts:
                 parts.append(np.zeros(round(self._rng.uniform(*CLAUSE_GAP_S) * 8000), np.float32))
             asked = clause.endswith("?")
-            said = self._own.say(clause.strip(" ?"), pace=self._own_pace, mark="?" if asked else ".")
+            said = self._own.say(clause.strip(" ?"), mark="?" if asked else ".")
             parts.append(at_level(said.pcm, OWN_LEVEL_DB))
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 

@@ -18,6 +18,9 @@ from agent.training.voices.spoken import Audio, Spoken, Word, active_runs, trimm
 Rng = np.random.Generator
 CUT_TAKEN: Final = 0.75
 """Chance that a place for a pause gets one."""
+LONG_BREATH: Final = 5
+STOPS_ANYWHERE: Final = 0.35
+"""Chance that a breath of five words or more stops at any word: people do not stop at clauses only."""
 END_MELODY: Final = 0.65
 """Chance that a breath before a pause falls as at an end; else it stays up."""
 FADE: Final = 24
@@ -74,11 +77,10 @@ def _with_pauses(spoken: Spoken, breath: Breath, rng: Rng) -> list[Spoken]:
     """A breath as pieces, cut where words end and a pause is drawn (a cut without the melody of an end)."""
     places: list[int] = []
     if len(spoken.words) == len(breath.words):
-        places = [
-            quietest(spoken.pcm, spoken.words[count - 1].end)
-            for count in breath.cuts
-            if rng.random() < CUT_TAKEN and 0 < count < len(breath.words)
-        ]
+        cuts = [count for count in breath.cuts if rng.random() < CUT_TAKEN]
+        if len(breath.words) >= LONG_BREATH and rng.random() < STOPS_ANYWHERE:
+            cuts.append(int(rng.integers(2, len(breath.words) - 1)))
+        places = [quietest(spoken.pcm, spoken.words[count - 1].end) for count in cuts if count < len(breath.words)]
     runs = active_runs(spoken.pcm)
     own = [(a[1], b[0]) for a, b in itertools.pairwise(runs) if b[0] - a[1] >= OWN_PAUSE]
     places = [place for place in places if not any(start - NEAR <= place <= stop + NEAR for start, stop in own)]

@@ -49,6 +49,8 @@ STOPS_SHORT: Final = 0.08
 OTHER_ANSWER: Final = 0.08
 """Share of callers who say something else than was asked."""
 TRIES: Final = 30
+POOL: Final = 160
+"""Different sayings of our agent by rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,11 @@ class TextSource:
     # --- our agent ---
 
     def prompt(self, state: State, rng: Rng) -> str:
-        return _plain(self.draw(PROMPT[state], rng))
+        return self._pooled(PROMPT[state], rng)
 
     def statement(self, rng: Rng) -> str:
         """Something of ours that is long enough to be talked over."""
-        return _plain(self.draw("agent_answer", rng))
+        return self._pooled("agent_answer", rng)
 
     def short(self, rng: Rng) -> str:
         return _plain(self.draw("agent_short", rng))
@@ -121,6 +123,11 @@ class TextSource:
 
     def draw(self, rule: str, rng: Rng) -> str:
         return self.grammar.draw(rule, rng)
+
+    def _pooled(self, rule: str, rng: Rng) -> str:
+        """One of ``POOL`` fixed sayings: ours are heard again and again, so that they need not be rendered again."""
+        number = int(rng.integers(POOL))
+        return _plain(self.draw(rule, np.random.default_rng([number, *rule.encode()])))
 
     def _known(self, rule: str, rng: Rng) -> str:
         """A saying of a closed list that this fold may use."""

@@ -108,7 +108,7 @@ def synth(name: str) -> Synth:
         "festival": FestivalVoice,
         "piper": PiperVoice,
     }
-    return Cached(build[family](voice), seconds=60.0 if family == "espeak" else 1200.0)
+    return Cached(build[family](voice), seconds=60.0 if family == "espeak" else 2400.0)
 
 
 @lru_cache(maxsize=1)
