@@ -113,7 +113,7 @@ def settings(folder: Path, *, tool_port: int) -> dict[str, object]:
         "webhooks.allow_networks": ["127.0.0.0/8"],
         "engine.spare": 0,
         "engine.step_budget": 0.95,  # it is about four calls, not about how many a busy machine would take
-        "ears.recogniser_processes": 2,
+        "ears.recogniser_processes": 4,  # two people who talk at the same time can fill one
     }
     return open_doors("twilio", "live", browsers=True, more=more)
 
