@@ -65,7 +65,7 @@ async def page(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
 
 
 def text(selector: str) -> str:
-    return f"document.querySelector({selector!r})?.innerText ?? ''"
+    return f"(document.querySelector({selector!r})?.innerText ?? '')"
 
 
 def count(selector: str) -> str:
@@ -103,6 +103,9 @@ async def test_a_call_is_watched_steered_read_and_heard(service: Service, page: 
         await press(page, "nav [data-view=calls]")
         await press(page, ".card.live h2 a")
         await page.until(f"{count('.happened li')} > 2")
+        await page.until(
+            f"{text('.now .said')}.length > 10 && document.querySelector('.now').dataset.floor !== undefined"
+        )
         await page.until("document.querySelector('.happened').innerText.includes('key 1')")
         await write(page, "#say", "<img src=x onerror=alert(1)>")
         await press(page, ".steer form button")

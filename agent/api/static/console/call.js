@@ -3,7 +3,7 @@
 import { ask } from "/console/api.js";
 import { fill, h, say } from "/console/dom.js";
 import { Drawing } from "/console/drawing.js";
-import { FLOOR } from "/console/floor.js";
+import { FLOOR, Speaking } from "/console/floor.js";
 import { mediaTime } from "/console/format.js";
 import { Happened, hookLine } from "/console/happened.js";
 import { headOf, partner } from "/console/head.js";
@@ -42,6 +42,9 @@ class CallPage {
   constructor(root, path, callId, app) {
     Object.assign(this, { root, path, callId, app });
     this.head = h("section", { class: "card call-head" });
+    this.now = h("section", { class: "card live now", hidden: true, "aria-label": "Now" });
+    this.speaking = new Speaking(this.now);
+    this.now.append(...this.speaking.elements);
     this.steer = h("div", { class: "steering" });
     this.sound = new Sound(path, (ms) => this.#moved(ms));
     this.about = h("p", { class: "soft sound" });
@@ -49,7 +52,7 @@ class CallPage {
     this.drawing = new Drawing({ peaks: (...part) => this.#peaks(...part), onSeek: (ms) => this.#seek(ms) });
     this.happened = new Happened((ms) => this.#seek(ms));
     this.hooks = h("div", {});
-    root.append(h("p", { class: "soft" }, h("a", { href: "#/calls" }, "← Calls")), this.head, this.steer, this.#timelineCard(), this.happened.card, this.#hooksCard());
+    root.append(h("p", { class: "soft" }, h("a", { href: "#/calls" }, "← Calls")), this.head, this.now, this.steer, this.#timelineCard(), this.happened.card, this.#hooksCard());
   }
 
   #timelineCard() {
@@ -129,6 +132,8 @@ class CallPage {
       this.#call = call;
       this.#stored = entries;
       this.#showHead();
+      this.now.hidden = !call.live;
+      if (call.live) this.#showNow(call.live, entries);
       if (this.#isLive !== wasLive) fill(this.steer, this.#isLive && call.live ? steering(call, this.app) : null);
       this.#rebuild();
       await this.#loadHooks();
@@ -138,6 +143,14 @@ class CallPage {
       if (this.#call) say(this.about, error.message);
       else fill(this.root, h("p", { class: "soft" }, h("a", { href: "#/calls" }, "← Calls")), h("section", { class: "card empty" }, h("h1", {}, "This call cannot be shown"), h("p", {}, error.message)));
     }
+  }
+
+  /** What was said last, until there are live events. */
+  #showNow(live, entries) {
+    this.speaking.move(live.floor);
+    if (this.speaking.words.hasChildNodes()) return;
+    const last = entries.findLast(({ kind }) => kind === "utterance" || kind === "words");
+    if (last) this.speaking.event(last.kind, last.data);
   }
 
   async #loadHooks() {
@@ -195,6 +208,7 @@ class CallPage {
       if (this.#call?.live) this.#call.live.quality = data;
       this.#showHead();
     } else if (!kind.includes(".")) {
+      this.speaking.event(kind, data);
       this.#told.push({ at_ms, kind, data });
       this.#redraw ||= setTimeout(() => {
         this.#redraw = 0;

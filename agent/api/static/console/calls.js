@@ -2,7 +2,7 @@
 
 import { ask } from "/console/api.js";
 import { fill, h, say, told } from "/console/dom.js";
-import { FLOOR, floorPills } from "/console/floor.js";
+import { Speaking } from "/console/floor.js";
 import { clock, counted, duration, lineQuality, party, words } from "/console/format.js";
 
 const PAGE = 50;
@@ -112,33 +112,15 @@ function emptyState(app) {
 function liveCard(call, app) {
   const time = h("span", { class: "time" });
   const state = h("span", { class: "state" });
-  const last = h("p", { class: "said" });
   const figures = h("p", { class: "figures" });
   const link = h("a", { href: `#/calls/${encodeURIComponent(call.call_id)}` });
   const end = app.may("calls:steer") && endButton(call.call_id, call.from_uri);
-  const element = h(
-    "li",
-    { class: "card live", "data-floor": "open" },
-    h("div", { class: "line" }, h("h2", {}, link), state, time),
-    floorPills(),
-    h("p", { class: "unseen floor-now" }),
-    last,
-    h("div", { class: "line" }, figures, end),
-  );
-  const floorNow = element.querySelector(".floor-now");
+  const element = h("li", { class: "card live" });
+  const speaking = new Speaking(element);
+  element.append(h("div", { class: "line" }, h("h2", {}, link), state, time), ...speaking.elements, h("div", { class: "line" }, figures, end || ""));
   let answeredAt = null;
   let quality = null;
   let view = {};
-
-  function setFloor(name) {
-    element.dataset.floor = name || "open";
-    say(floorNow, `Floor: ${FLOOR[element.dataset.floor] ?? "open"}`);
-  }
-
-  function speak(who, ...text) {
-    last.className = `said ${who}`;
-    fill(last, ...text);
-  }
 
   function showFigures() {
     const line = lineQuality(quality);
@@ -157,10 +139,6 @@ function liveCard(call, app) {
   }
 
   const EVENTS = {
-    floor: ({ after }) => setFloor(after),
-    words: ({ text }) => text && speak("caller", told(text)),
-    utterance: ({ phase, text, heard, unheard }) =>
-      phase === "started" ? speak("agent", told(text)) : speak("agent", told(heard), unheard ? " " : "", unheard ? told(unheard, { class: "word unheard" }) : ""),
     quality: (data) => {
       quality = data;
       showFigures();
@@ -186,7 +164,10 @@ function liveCard(call, app) {
   return {
     element,
     since: call.created_at,
-    event: (kind, data) => EVENTS[kind]?.(data),
+    event(kind, data) {
+      speaking.event(kind, data);
+      EVENTS[kind]?.(data);
+    },
     beat: () => say(time, answeredAt ? duration(Date.now() / 1000 - answeredAt) : "…"),
     show(found) {
       view = found.live ?? {};
@@ -194,8 +175,8 @@ function liveCard(call, app) {
       answeredAt = found.answered_at ? Date.now() / 1000 - (view.media_ms ?? 0) / 1000 : null;
       fill(link, told(party(found.direction === "outbound" ? found.to_uri : found.from_uri)), found.direction === "outbound" ? " (we called)" : "");
       say(state, found.state === "active" ? "" : found.state);
-      if (view.floor) setFloor(view.floor);
-      if (!last.textContent) speak("", h("span", { class: "word" }, `to ${found.agent}, by ${found.transport}`));
+      if (view.floor) speaking.move(view.floor);
+      speaking.begin(h("span", { class: "word" }, `to ${found.agent}, by ${found.transport}`));
       showFigures();
       this.beat();
     },
