@@ -28,6 +28,11 @@ TAKING_PATTERNS = (
     "( i want | i need | i said | i have | i would | i'd like | i don't | can i | can you | could you | let me )",
     "( never mind | not that | that's wrong | that's not | go back | say again | repeat | help | agent | operator )",
 )
+WEAK_ALONE = frozenset({
+    "what", "where", "when", "who", "why", "how", "which", "repeat", "help", "but", "enough", "listen", "agent",
+    "operator",
+})  # fmt: skip
+"""As the only word they decide nothing: "yeah" is heard as "what", "okay" as "repeat", "uh huh" as "enough"."""
 BACKCHANNEL_MOST_MS = 1200
 """Longer speech is more than its backchannel words."""
 
@@ -50,6 +55,8 @@ def takes(words: Sequence[str], expect: Expect) -> bool:
 
     One word of a phrase does not count: "right" is heard as "bye" by some voices.
     """
+    if len(words) == 1 and words[0] in WEAK_ALONE:
+        return False
     if search(compile_patterns(TAKING_PATTERNS), words).passed:
         return True
     if (expect.kind is ExpectKind.DIGITS or expect.digits) and any(word in DIGITS and word != "oh" for word in words):

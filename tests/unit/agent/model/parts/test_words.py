@@ -157,6 +157,8 @@ def test_the_end_score_crosses_half_exactly_at_the_silence_needed() -> None:
         ("stop", NOTHING_KNOWN, Verdict.TAKES),
         ("yeah hold on", NOTHING_KNOWN, Verdict.TAKES),
         ("actually", NOTHING_KNOWN, Verdict.TAKES),
+        ("what", NOTHING_KNOWN, Verdict.UNDECIDED),
+        ("what did you say", NOTHING_KNOWN, Verdict.TAKES),
         ("mhm", NOTHING_KNOWN, Verdict.BACKCHANNEL),
         ("yeah okay right", NOTHING_KNOWN, Verdict.BACKCHANNEL),
         ("i see", NOTHING_KNOWN, Verdict.BACKCHANNEL),
