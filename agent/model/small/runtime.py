@@ -57,7 +57,7 @@ class FloorRuntime:
         self._own.reset(rows)
 
     def step(self, caller: Floats, own: Floats, expect: Floats, rows: NDArray[np.intp]) -> dict[str, Floats]:
-        """Advance ``rows`` ``[k]`` by 40 ms: audio ``[k, 320]``, ``expect`` ``[k, SIZE]``. Logits ``[k, n]`` by head."""
+        """Advance ``rows`` ``[k]`` by 40 ms: audio ``[k, 320]``, ``expect`` ``[k, SIZE]``. Logits by head."""
         inputs = {
             "caller": self._caller.push(caller, rows),
             "own": self._own.push(own, rows),

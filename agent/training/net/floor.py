@@ -28,7 +28,7 @@ HEADS: Final = {"speech": 1, "end": 1, "soon": 1, "fits": 1, "overlap": 7, "futu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloorSizes:
-    """How large the net is. The default has 2.0 million parameters."""
+    """How large the net is. The default has 1.7 million parameters."""
 
     front: int = 96
     frame: int = 160

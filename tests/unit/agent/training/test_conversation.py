@@ -14,7 +14,7 @@ from agent.training.conversation.pauses import silence
 from agent.training.report import distance
 from tests.unit.agent.training.kit import conversation, conversations, material
 
-COUNT = 10
+COUNT = 6
 
 
 def frame_rms(pcm: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_the_start_is_as_if_the_call_had_been_silent() -> None:
         assert torch.allclose(after.second, model.start(1).second, atol=1e-6)
 
 
-def test_the_default_has_about_two_million_parameters() -> None:
+def test_the_default_has_about_as_many_parameters_as_the_trials_advise() -> None:
     assert 1.5e6 < parameters(FloorNet()) < 2.5e6
 
 
