@@ -287,7 +287,7 @@ def _add_bench(commands: Any) -> None:
     pipecat = benches.add_parser("pipecat", help="Pipecat's live service beside our socket, and its services as parts")
     pipecat.add_argument("--parts", nargs="+", default=list(PIPECAT_PARTS), choices=PIPECAT_PARTS, metavar="PART",
                          help=f"of {', '.join(PIPECAT_PARTS)}; default: all")  # fmt: skip
-    pipecat.add_argument("--interruptions", type=_count, default=50, help="answers to be cut (about 11 s each)")
+    pipecat.add_argument("--interruptions", type=_count, default=50, help="answers to be cut (about 10 s each)")
     pipecat.add_argument("--calls", type=_count, default=4, help="calls at once whose parts are measured")
     pipecat.add_argument("--rounds", type=_count, default=10, help="of 8 sounds through both doors")
     pipecat.add_argument("--json", action="store_true")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import resource
+import shutil
 import socket
 import sqlite3
 import sys
@@ -23,10 +24,13 @@ from urllib.parse import urlsplit
 
 from agent.api.keys import KeyFile
 from agent.config import Config
-from agent.config_load import LoadedConfig, without_password
-from agent.errors import AgentError, ConfigError, ModelError, VoiceFailed
+from agent.config_load import LoadedConfig, process_environment, without_password
+from agent.errors import AgentError, ConfigError, DialogueError, ModelError, VoiceFailed
 from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.trial import try_engine
+from agent.pipecat.agent_file import parts_of
+from agent.pipecat.spawn import check as check_parts
+from agent.pull.catalogue import Kind
 from agent.pull.store import ModelFolder, located
 from agent.voice.choose import LOADED, Choice, choose
 from agent.voice.piper import PiperEngine
@@ -47,6 +51,12 @@ PACKAGES: Final = {
     "rich": "rich",
 }
 """Import name to package: what the core install brings."""
+PARTS: Final = {
+    Kind.KOKORO: ("misaki", "kokoro"),
+    Kind.SHERPA: ("sherpa_onnx", "sherpa"),
+    Kind.WHISPER: ("faster_whisper", "whisper"),
+}
+"""Kind of a pulled model to the module that loads it and the extra that brings it."""
 OLDEST_PYTHON: Final = (3, 11)
 REDIS_TIMEOUT_S: Final = 2.0
 FILES_PER_CALL: Final = 2
@@ -275,9 +285,38 @@ def check_models(config: Config) -> Iterator[Check]:
     if wrong:
         yield fail("models", f"{config.models.folder}: {'; '.join(wrong)}", "crosstalk pull the model again")
     elif held:
-        yield ok("models", f"{config.models.folder}: {', '.join(f'{model.name} ({model.kind})' for model in held)}")
+        lacking = sorted({lack for model in held if (lack := _lacks(model.kind, config)) is not None})
+        detail = f"{config.models.folder}: {', '.join(f'{model.name} ({model.kind})' for model in held)}"
+        if lacking:
+            yield warn("models", detail, f"not usable yet: {'; '.join(lacking)}")
+        else:
+            yield ok("models", detail)
     else:
         yield ok("models", f"{config.models.folder}: none pulled (crosstalk pull --list)")
+
+
+def check_agent_file(config: Config) -> Iterator[Check]:
+    """Services that the agent's file names: each is made once, as at the start."""
+    name = "agent file"
+    try:
+        parts = parts_of(config, process_environment())
+    except (ConfigError, DialogueError) as wrong:
+        yield fail(name, str(wrong), "correct that line")
+        return
+    found = dict(check_parts(parts.named())) if parts.named() else {}
+    for field, reason in found.items():
+        yield fail(name, f"{parts.file}: {field}: {reason}", "correct that field")
+    for spec in parts.named():
+        if not any(field.startswith(f"{spec.part}.") for field in found):
+            yield ok(name, f"{spec.part}: {spec.service} can be made")
+
+
+def _lacks(kind: Kind, config: Config) -> str | None:
+    """What a model of this kind needs besides its files."""
+    if kind is Kind.PIPER:
+        return None if shutil.which(config.voice.program) else f"the program {config.voice.program!r} is not here"
+    module, extra = PARTS[kind]
+    return None if find_spec(module) else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
 def check_recogniser(config: Config) -> Iterator[Check]:
@@ -286,6 +325,8 @@ def check_recogniser(config: Config) -> Iterator[Check]:
         yield ok(name, f"not used by engine.model = {config.engine.model}")
     elif wanted == "none":
         yield warn(name, "none: callers can use keys only", "set ears.recogniser")
+    elif wanted == "pipecat":
+        yield ok(name, "pipecat: named in the agent's file")
     elif wanted == "sherpa":
         yield _sherpa(name, located(config.models.folder, config.ears.sherpa_model))
     elif find_spec("pocketsphinx") is None:
@@ -438,6 +479,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Check]], ...] = (
     check_models,
     check_voice,
     check_recogniser,
+    check_agent_file,
     check_store,
     check_scheduling,
     check_open_files,

@@ -14,7 +14,7 @@ import json
 import sys
 import tempfile
 import wave
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -40,19 +40,24 @@ LOUD = 600
 FIRST_S = 9.0
 """Of the first question: behind the greeting."""
 BURSTS_FROM_S = 4.0
-CYCLE_S = 11.0
+CYCLE_S = 9.0
 BURST_S = 0.1
+APART_S = 1.5
+"""Between the beginnings of Pipecat's calls: their order tells which is which."""
 ALIKE = 0.6
 """Correlation from which a sound is the one that was sent, the telephone's band and G.711 between."""
 BAR_MS = 60.0
 BOOT = "from agent.bench.pipecat_client import main; main()"
 ECHO = {"engine.model": "echo", "agent.brain": "chatter", "voice.engine": "marker", "ears.recogniser": "none"}
+ROOM = {"engine.spare": 0, "engine.step_budget": 1.0}
+"""A busy machine measures a slow step at the start, and would refuse the second call."""
 QUESTION, STOP = "what are your opening hours", "that is enough"
 ANSWERS = (
     "We are open from nine to five on weekdays. On Saturdays we close at noon, and on Sundays nobody is here.",
     "You find us in the main street, beside the old church. There is room for your car behind the house.",
 )
-SETTLE_S = 3.0
+SETTLE_S = 12.0
+"""Fixed phrases are rendered behind the start."""
 
 
 class Running(Protocol):
@@ -177,7 +182,7 @@ async def echo_delays(start_service: StartService, *, bursts: int, rounds: int) 
     audio, begins = burst_line(bursts)
     phase = np.random.default_rng(20261126)
     found: dict[str, list[float]] = {"socket": [], "pipecat": []}
-    async with start_service({**ECHO, "stream.doors": '["pcm", "live"]', "engine.spare": 0}) as service:
+    async with start_service({**ECHO, "stream.doors": '["pcm", "live"]', **ROOM}) as service:
         for _ in range(rounds):
             seconds = len(audio) / RATE_HZ + 1.0
             await asyncio.sleep(float(phase.uniform(0.0, FRAME_S)))  # against the service's tick
@@ -239,7 +244,7 @@ def talk_line(cycles: int, *, shift: int) -> tuple[NDArray[np.int16], list[float
     ends = []
     for n in range(cycles):
         begin = FIRST_S + n * CYCLE_S
-        cut = begin + len(question) / RATE_HZ + 1.6 + 0.23 * ((n + shift) % 9)
+        cut = begin + len(question) / RATE_HZ + 1.4 + 0.13 * ((n + shift) % 9)
         for at, pcm in ((begin, question), (cut, stop)):
             line[int(at * RATE_HZ) : int(at * RATE_HZ) + len(pcm)] = pcm
         loud = np.flatnonzero(np.abs(question.astype(np.int32)) > LOUD)
@@ -248,31 +253,55 @@ def talk_line(cycles: int, *, shift: int) -> tuple[NDArray[np.int16], list[float
 
 
 async def interrupted_answers(start_service: StartService, *, wanted: int, cycles: int) -> dict[str, Any]:
-    """Calls by both doors at once until so many answers were cut in Pipecat's calls."""
+    """Rounds of one call by our socket and two by Pipecat, until so many answers were cut in Pipecat's calls."""
     judged: list[dict[str, Any]] = []
     responses: dict[str, list[float]] = {"socket": [], "pipecat": []}
-    async with start_service({"stream.doors": '["pcm", "live"]', "engine.spare": 0}) as service:
-        calls = 0
-        while sum(call["interrupted"] for call in judged) < wanted and calls < 3 * max(1, wanted // cycles):
-            audio, ends = talk_line(cycles, shift=3 * calls)
-            seconds = len(audio) / RATE_HZ + 3.0
-            ours, theirs = await asyncio.gather(
-                by_socket(service.stream_port, audio, seconds), by_pipecat(service.stream_port, audio, seconds)
+    silent = rounds = 0
+    async with start_service({"stream.doors": '["pcm", "live"]', **ROOM}) as service:
+        while sum(call["interrupted"] for call in judged) < wanted and rounds < 2 + 2 * wanted // cycles:
+            lines = [talk_line(cycles, shift=4 * rounds + 2 * n) for n in range(2)]
+            rounds += 1
+            ours, *theirs = await asyncio.gather(
+                _by(by_socket, service, lines[0][0]),
+                *(_by(by_pipecat, service, line, after_s=n * APART_S) for n, (line, _) in enumerate(lines)),
             )
-            calls += 1
-            for door, heard in (("socket", ours), ("pipecat", theirs)):
-                responses[door] += [response_ms(heard, end) for end in ends]
-            judged.append(judge(theirs.context, await _utterances(service, "live")))
-    cut = sum(call["interrupted"] for call in judged)
-    exact = sum(call["exact"] for call in judged)
+            told = await _utterances(service, "live", len(theirs))
+            if not (ours.pcm.size and all(heard.pcm.size for heard in theirs)):
+                silent += 1  # refused, or never answered: nothing to compare, and told
+                continue
+            for door, heard in (("socket", ours), ("pipecat", theirs[0])):
+                responses[door] += [response_ms(heard, end) for end in lines[0][1]]
+            for heard, utterances in zip(theirs, told, strict=True):
+                late_by_ms = round(1000 * float(np.max(lateness(heard))), 1)
+                judged.append({**judge(heard.context, utterances), "late_by_ms": late_by_ms})
     return {
         "calls": len(judged),
-        "interrupted_answers": cut,
-        "context_equals_heard": exact,
+        "rounds_without_audio": silent,
+        "interrupted_answers": sum(call["interrupted"] for call in judged),
+        "context_equals_heard": sum(call["exact"] for call in judged),
+        "latest_frame_ms": [call["late_by_ms"] for call in judged],
         "whole_contexts_equal": sum(call["whole"] for call in judged),
         "wrong": [one for call in judged for one in call["wrong"]][:10],
         "response": compare(responses),
     }
+
+
+async def _by(
+    door: Callable[[int, NDArray[np.int16], float], Awaitable[Heard]],
+    service: Running,
+    audio: NDArray[np.int16],
+    *,
+    after_s: float = 0.0,
+) -> Heard:
+    await asyncio.sleep(after_s)
+    return await door(service.stream_port, audio, len(audio) / RATE_HZ + 3.0)
+
+
+def lateness(heard: Heard) -> NDArray[np.float64]:
+    """How late each frame came against the earliest one, by the pace of the audio."""
+    played = np.cumsum(heard.size) / RATE_HZ
+    behind = heard.at - played
+    return behind - behind.min()
 
 
 def response_ms(heard: Heard, end: float) -> float:
@@ -281,19 +310,22 @@ def response_ms(heard: Heard, end: float) -> float:
     return 1000 * (onset - end) if onset is not None and onset - end < 4.0 else float("inf")
 
 
-async def _utterances(service: Running, transport: str) -> list[dict[str, Any]]:
-    """What became of the utterances of the newest call of a transport, from its timeline."""
+async def _utterances(service: Running, transport: str, count: int) -> list[list[dict[str, Any]]]:
+    """What became of the utterances of the newest ``count`` calls of a transport, oldest call first."""
+    found: list[list[dict[str, Any]]] = []
     async with aiohttp.ClientSession() as http:
         for _ in range(100):
             async with http.get(f"{service.http_url}/v1/calls?limit=20") as answer:
-                calls = [one for one in (await answer.json())["calls"] if one["transport"] == transport]
-            if calls and calls[0]["state"] == "ended":
+                newest = [one for one in (await answer.json())["calls"] if one["transport"] == transport][:count]
+            if all(one["state"] == "ended" for one in newest):
                 break
             await asyncio.sleep(0.1)
-        async with http.get(f"{service.http_url}/v1/calls/{calls[0]['call_id']}/timeline") as answer:
-            entries = (await answer.json())["entries"]
-    ended = [e["data"] for e in entries if e["kind"] == "utterance" and e["data"]["phase"] == "ended"]
-    return [data for data in ended if data["why"] != "closed"]
+        for call in reversed(newest):
+            async with http.get(f"{service.http_url}/v1/calls/{call['call_id']}/timeline") as answer:
+                entries = (await answer.json())["entries"]
+            ended = [e["data"] for e in entries if e["kind"] == "utterance" and e["data"]["phase"] == "ended"]
+            found.append([data for data in ended if data["why"] != "closed"])
+    return found
 
 
 def judge(context: Sequence[Mapping[str, Any]], utterances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -332,7 +364,8 @@ async def part_costs(start_service: StartService, *, calls: int, cycles: int) ->
         with tempfile.TemporaryDirectory(prefix="crosstalk-bench-") as folder:
             path = Path(folder) / "agent.yaml"
             path.write_text(agent_yaml(server.url))
-            doors = {"stream.doors": '["pcm"]', "engine.spare": 0}
+            # Every clause is rendered: with so few answers the phrase cache would hide what a voice costs.
+            doors = {"stream.doors": '["pcm"]', "voice.cache_phrases": 0, **ROOM}
             async with start_service({**doors, "agent.dialogue": str(path)}) as service:
                 found["pipecat"] = await _cost_of(service, calls, audio, seconds)
                 found["asked"] = dict(server.asked)
@@ -439,7 +472,7 @@ async def pipecat_bench(
     if "latency" in parts:
         found["latency"] = await echo_delays(start_service, bursts=8, rounds=rounds)
     if "context" in parts:
-        found["context"] = await interrupted_answers(start_service, wanted=interruptions, cycles=10)
+        found["context"] = await interrupted_answers(start_service, wanted=interruptions, cycles=12)
     if "parts" in parts:
         found["parts"] = await part_costs(start_service, calls=calls, cycles=4)
     return {**found, "machine": machine_facts()}

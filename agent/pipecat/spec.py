@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
@@ -10,6 +11,8 @@ Part = Literal["voice", "recogniser", "brain"]
 PARTS: Final[tuple[Part, ...]] = ("voice", "recogniser", "brain")
 RATES_HZ: Final = (8000, 16000, 24000, 48000)
 HIDDEN: Final = "********"
+SECRET_NAME: Final = re.compile("key|token|secret|password|credential", re.IGNORECASE)
+"""An argument of such a name is hidden too, though it should have come from the environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +43,10 @@ class PartSpec:
 
     def hide(self, text: str) -> str:
         """``text`` (of somebody else's error) in one line, without the secrets, no longer than a log line should be."""
-        for secret in self.secrets.values():
-            text = text.replace(secret, HIDDEN)
+        telling = (str(value) for name, value in self.arguments.items() if SECRET_NAME.search(name))
+        for secret in (*self.secrets.values(), *telling):
+            if secret:
+                text = text.replace(secret, HIDDEN)
         return " ".join(text.split())[:300]
 
 

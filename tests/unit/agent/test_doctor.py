@@ -31,7 +31,7 @@ from agent.pull.command import Order, pull
 from agent.pull.store import ModelFolder
 from agent.voice.phonemes import data_folder
 from tests.unit.agent.model.parts.tiny_sherpa import tiny_sherpa
-from tests.unit.agent.voice.tiny_models import tiny_kokoro
+from tests.unit.agent.voice.tiny_models import tiny_kokoro, tiny_piper
 
 
 def only(checks: Iterator[Check], name: str) -> Check:
@@ -308,7 +308,38 @@ def test_voice_of_the_users_is_loaded_and_tried(tmp_path: Path) -> None:
     assert f"{graph} cannot be loaded" in check.detail
 
 
+def test_models_without_what_loads_them_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ModelFolder(tmp_path / "models")
+    for name, source in (("ears", tiny_sherpa(tmp_path / "s")), ("mouth", tiny_piper(tmp_path / "p"))):
+        pull(Order(name=name, source=source, accepted=True, quiet=True), folder)
+    monkeypatch.setattr(doctor, "find_spec", lambda _name: None)
+    flags = {"models.folder": str(folder.folder), "voice.program": "no-such-piper"}
+    (check,) = doctor.check_models(load_config(None, {}, flags).config)
+    assert check.status == "warn"
+    assert "ears (sherpa), mouth (piper)" in check.detail
+    assert "pip install 'crosstalk-voice[sherpa]'" in check.advice
+    assert "the program 'no-such-piper' is not here" in check.advice
+
+
 def test_no_models_are_nothing_wrong(tmp_path: Path) -> None:
     (check,) = doctor.check_models(load_config(None, {}, {"models.folder": str(tmp_path)}).config)
     assert check.status == "ok"
     assert "crosstalk pull --list" in check.detail
+
+
+def test_services_of_the_agent_s_file_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "agent.yaml"
+    path.write_text("voice: {pipecat: a.B}\nbrain: {pipecat: a.C, api_key_env: NOWHERE_KEY}")
+    config = load_config(None, {}, {"agent.dialogue": str(path)}).config
+    monkeypatch.setattr("agent.pipecat.agent_file.version", lambda name: "1.14.0")
+    (missing,) = doctor.check_agent_file(config)
+    assert (missing.status, missing.detail) == (
+        "fail", f"{path}:2: brain.api_key_env: the environment has no NOWHERE_KEY",
+    )  # fmt: skip
+    path.write_text("voice: {pipecat: a.B}\nbrain: {pipecat: a.C}")
+    monkeypatch.setattr(doctor, "check_parts", lambda specs: [("brain.pipecat", "a cannot be imported")])
+    assert [(check.status, check.detail) for check in doctor.check_agent_file(config)] == [
+        ("fail", f"{path}: brain.pipecat: a cannot be imported"),
+        ("ok", "voice: a.B can be made"),
+    ]
+    assert list(doctor.check_agent_file(load_config(None, {}, {}).config)) == []

@@ -38,6 +38,8 @@ def test_a_part_is_read_with_its_key_and_never_shows_it() -> None:
     assert KEY not in repr(spec)
     assert spec.hide(f"401: bad key\n{KEY}") == "401: bad key ********"
     assert PartSpec.from_json(spec.to_json()) == spec
+    careless = PartSpec(part="voice", service="a.B", arguments={"api_token": KEY, "base_url": "u"}, rate_hz=8000)
+    assert careless.hide(f"u: {KEY}") == "u: ********"
 
 
 @pytest.mark.parametrize(
