@@ -65,6 +65,8 @@ class Director:
         self.cast = Cast(material, rng)
         self._ducks = rng.random() < 0.6
         self._ducked: list[Span] = []
+        self._waited_for = False
+        """A turn has ended and we have not spoken since."""
         self._at = round(rng.uniform(0, 0.8) * RATE_HZ)
 
     def direct(self) -> None:
@@ -78,7 +80,8 @@ class Director:
             self._caller(first)
         while self._at < self.tracks.samples - RATE_HZ // 2:
             draw = rng.random()
-            if draw < 0.1:
+            # Behind a turn we speak when the pause is over: idling there would make our silences longer than pauses.
+            if draw < 0.1 and not self._waited_for:
                 self._idle()
             elif draw < 0.5:
                 self._statement(self._material.text.statement(rng))
@@ -119,6 +122,7 @@ class Director:
             self.script.events.append(Event(kind=Overlap.TAKES, start=turn.start, end=turn.end, text=turn.text))
         self._inside(turn)
         self._at = turn.end + self._answer_gap()
+        self._waited_for = True
 
     def _statement(self, text: str) -> None:
         """We speak at length, and things happen over it."""
@@ -250,6 +254,7 @@ class Director:
     def _we_say(self, pcm: Audio, at: int) -> None:
         """Our voice, as a contribution that has the floor."""
         length = min(self.tracks.samples - at, pcm.size)
+        self._waited_for = False
         if length > 0:
             self.script.own_intended.append((at, at + length))
             self._audible(pcm, at)

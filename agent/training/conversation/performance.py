@@ -28,7 +28,7 @@ OWN_PAUSE: Final = 1600
 """A synthesiser's own silences from 0.2 s on are made as long as ours are: they too would teach a timer."""
 NEAR: Final = 480
 """A cut is moved by up to 60 ms to where it is quietest."""
-DIGIT_GAP_S: Final = (0.02, 0.28)
+DIGIT_GAP_S: Final = (0.0, 0.16)
 """Between recorded digits of one group; groups are a pause apart."""
 
 
