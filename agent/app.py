@@ -19,10 +19,13 @@ from agent import VERSION
 from agent.config import Config, WebhookEndpoint
 from agent.config_load import process_environment
 from agent.config_wire import to_wire
-from agent.errors import ConfigError
+from agent.errors import ConfigError, ModelError
 from agent.events.names import LogEvent
 from agent.events.signing import new_secret
 from agent.logging import Log
+from agent.model.moshi.config import check_files
+from agent.model.moshi.extra import need_extra
+from agent.model.registry import is_folder
 from agent.pipecat.agent_file import parts_of
 from agent.pull.store import located
 from agent.streams import PROCESS, edge_options, keyed
@@ -81,6 +84,9 @@ def _worker(config: Config, run_folder: str, name: str) -> Role:
             "processes": config.ears.recogniser_processes,
             "sherpa_model": located(config.models.folder, config.ears.sherpa_model),
         }
+    if is_folder(config.engine.model):
+        engine = config.engine
+        model_options = {"device": engine.device, "window_s": engine.window_s, "fp8_kv": engine.fp8_kv}
     if (
         config.ears.recogniser == "pipecat"
         and (named := parts_of(config, process_environment()).recogniser) is not None
@@ -143,12 +149,28 @@ def free_port() -> int:
 async def serve(config: Config, *, log: Log) -> int:
     """Run a service in the foreground; returns its exit code. Raises ``ConfigError``."""
     check_recordings(config)
+    check_model(config)
     with _run_folder(config.service.run_folder) as folder:
         config = settled(config)
         config, extra = with_example(keyed(config), folder)
         log.info(LogEvent.SERVICE_STARTING, version=VERSION)
         supervisor = Supervisor([*extra, *roles_of(config, folder)], log=log, drain_s=config.service.drain_s)
         return await supervisor.run()
+
+
+def check_model(config: Config) -> None:
+    """A folder with a speech-native model is looked at before a worker spends minutes on it.
+
+    Raises ``ConfigError`` naming the key. The weights are checked by the worker that loads them.
+    """
+    if not is_folder(config.engine.model):
+        return
+    folder = Path(config.engine.model)
+    try:
+        need_extra()
+        check_files(folder)
+    except ModelError as wrong:
+        raise ConfigError("engine.model", str(wrong)) from None
 
 
 def check_recordings(config: Config) -> None:

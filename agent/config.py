@@ -149,7 +149,8 @@ class OutboundConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     model: str = "parts"
-    """``parts`` (default ears), ``vad`` (floor by voice activity alone), or a fake: ``echo talker silent marker``."""
+    """``parts`` (default ears), ``vad`` (voice activity alone), a folder with a speech-native model (written with a
+    slash; extra ``gpu``), or a fake: ``echo talker silent marker``."""
     workers: int = 1
     spare: int = 1
     """Warm workers without calls, ready to take over."""
@@ -157,6 +158,12 @@ class EngineConfig:
     """Most rows of a worker; admission offers what the measured step time allows."""
     step_budget: float = 0.6
     """Share of a step that its p99 may take."""
+    device: str = "auto"
+    """Of a speech-native model: ``auto`` (CUDA where it is there), ``cpu``, ``cuda``, ``cuda:1``."""
+    window_s: float = 0.0
+    """How far back a speech-native model remembers a call; 0: as far as it was made for. Shorter gives more rows."""
+    fp8_kv: bool = False
+    """Keep that memory in 8 bits: half the bytes, a small error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,16 @@ def one_of(*names: str) -> Rule:
     return lambda value: None if value in names else f"must be one of {', '.join(names)}, not {value!r}"
 
 
+def model_or_folder(value: object) -> str | None:
+    """A path is looked at when the service starts."""
+    return None if "/" in str(value) else one_of("parts", "vad", "echo", "talker", "silent", "marker")(value)
+
+
+def device(value: object) -> str | None:
+    known = value in ("auto", "cpu", "cuda") or re.fullmatch(r"cuda:\d{1,2}", str(value))
+    return None if known else f"must be auto, cpu, cuda or cuda:N, not {value!r}"
+
+
 def networks(value: object) -> str | None:
     for text in value if isinstance(value, tuple) else ():
         try:
@@ -247,7 +257,9 @@ VALUES: dict[str, Rule] = (
         "outbound.caller": caller_or_empty,
         "outbound.max_concurrent": between(0, 100_000),
         "outbound.ring_limit_s": between(5, 110),  # the SIP core gives up after 120 s
-        "engine.model": one_of("parts", "vad", "echo", "talker", "silent", "marker"),
+        "engine.model": model_or_folder,
+        "engine.device": device,
+        "engine.window_s": between(0, 3600),
         "engine.workers": between(1, 1024),
         "engine.spare": between(0, 1024),
         "engine.rows": between(1, 65536),

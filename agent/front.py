@@ -34,6 +34,7 @@ from agent.mcp.tools import McpTools
 from agent.measures import CallMeasures
 from agent.metrics import Metrics
 from agent.model.protocol import Persona
+from agent.model.registry import is_folder
 from agent.parts import mcp_decisions, open_brain, open_voice
 from agent.placement import Placement
 from agent.pool.client import WorkerClient
@@ -58,6 +59,8 @@ from telephony.sip_plane import SipPlane
 
 RECONNECT_S = 0.05
 START_S = 30.0
+LOAD_S = 600.0
+"""For a speech-native model, whose weights may be checked and read for minutes."""
 LAG_PERIOD_S = 0.5
 KEEP_S = 30.0
 """For a request's head, and between two requests of one connection."""
@@ -193,13 +196,14 @@ class Front:
             tasks.start(self._keep_worker(name, connected[name]))
         edge_up = asyncio.Event()
         tasks.start(self._keep_edge(edge_up))
+        limit_s = LOAD_S if is_folder(self._config.engine.model) else START_S
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(limit_s):
                 for event in (edge_up, *connected.values()):
                     await event.wait()
         except TimeoutError:
             late = [name for name, event in {"edge": edge_up, **connected}.items() if not event.is_set()]
-            raise AgentError(f"no connection to {', '.join(late)} within {START_S:g} s after the start") from None
+            raise AgentError(f"no connection to {', '.join(late)} within {limit_s:g} s after the start") from None
 
     async def _keep_worker(self, name: str, connected: asyncio.Event) -> None:
         while True:

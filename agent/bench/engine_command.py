@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from importlib.util import find_spec
 from typing import Any, Final
 
-from agent.errors import ModelError
+from agent.model.moshi.extra import need_extra
 
 ROWS: Final = "1,8,16,32,64,128"
 MOST_ROWS: Final = 4096
-NEEDED: Final = ("torch", "safetensors", "sentencepiece")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,9 +69,3 @@ def run_engine_bench(arguments: argparse.Namespace) -> dict[str, Any]:
             options=options,
         )
     )
-
-
-def need_extra() -> None:
-    """Raises ``ModelError`` with the command that helps."""
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ModelError(f"{', '.join(missing)} missing: pip install 'crosstalk-voice[gpu]'")

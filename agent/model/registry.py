@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from agent.errors import ConfigError
 from agent.model import fakes
+from agent.model.moshi.extra import need_extra
 from agent.model.protocol import DuplexModel
 
 _FAKES: Final[dict[str, Callable[[int], DuplexModel]]] = {
@@ -23,6 +25,11 @@ def model_names() -> tuple[str, ...]:
     return ("parts", "vad", *_FAKES)
 
 
+def is_folder(name: str) -> bool:
+    """Whether ``name`` is a path: then a speech-native model lies there."""
+    return "/" in name
+
+
 def build_model(
     name: str,
     rows: int,
@@ -31,8 +38,12 @@ def build_model(
     processes: int = 1,
     sherpa_model: str = "",
     service: str = "",
+    device: str = "auto",
+    window_s: float = 0.0,
+    fp8_kv: bool = False,
 ) -> DuplexModel:
-    """A model for ``rows`` rows: ``parts`` (default ears), ``vad`` (the same without a recogniser), or a fake.
+    """A model for ``rows`` rows: ``parts`` (default ears), ``vad`` (the same without a recogniser), a folder with a
+    speech-native model, or a fake.
 
     Raises ``ConfigError`` for an unknown name and ``ModelError`` where it cannot be loaded.
     """
@@ -46,6 +57,11 @@ def build_model(
             sherpa_model=sherpa_model,
             service=service,
         )
+    if is_folder(name):
+        need_extra()
+        from agent.model.moshi.serve import open_served  # heavy: only where it is used
+
+        return open_served(Path(name), rows, device=device, window_s=window_s, fp8_kv=fp8_kv)
     if name not in _FAKES:
         raise ConfigError("engine.model", f"{name!r} is unknown; known: {', '.join(model_names())}")
     return _FAKES[name](rows)

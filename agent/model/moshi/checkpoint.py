@@ -16,7 +16,7 @@ import safetensors
 import torch
 
 from agent.errors import ModelError
-from agent.model.moshi.config import MIMI_FILE, MODEL_FILE, TEXT_FILE, MoshiConfig, read_config
+from agent.model.moshi.config import MIMI_FILE, MODEL_FILE, TEXT_FILE, MoshiConfig, check_files
 from agent.model.moshi.layout import Source, Wanted, lm_tensors, lm_unused, mimi_tensors, mimi_unused
 
 Tensors = Mapping[str, torch.Tensor]
@@ -42,13 +42,8 @@ class Checkpoint:
 
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Look at a folder. Raises ``ModelError`` that names every file that is missing or damaged."""
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder")
-    config = read_config(folder, kind=_guess_kind(folder))
-    names = (config.model_file, config.mimi_file, config.text_file)
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise ModelError(f"{folder}: missing {', '.join(missing)}")
-    _check_sums(folder, names)
+    config = check_files(folder, kind=_guess_kind(folder))
+    _check_sums(folder, (config.model_file, config.mimi_file, config.text_file))
     return Checkpoint(folder, config)
 
 

@@ -315,6 +315,17 @@ def read_config(folder: Path, *, kind: str | None = None) -> MoshiConfig:
     )
 
 
+def check_files(folder: Path, *, kind: str | None = None) -> MoshiConfig:
+    """The configuration of a folder that holds every file. Raises ``ModelError`` that names what is wrong."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder")
+    config = read_config(folder, kind=kind)
+    names = (config.model_file, config.mimi_file, config.text_file)
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise ModelError(f"{folder}: missing {', '.join(missing)}")
+    return config
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

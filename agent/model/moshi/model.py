@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from agent.model.moshi.config import NOT_GENERATED, MoshiConfig
 from agent.model.moshi.graph import Runner, make_runner
 from agent.model.moshi.mimi import Encoder
 from agent.model.moshi.ops import Ops, TorchOps
-from agent.model.moshi.planner import PROMPTS_KEPT, RowClass, check_plan, costs
+from agent.model.moshi.planner import PROMPTS_KEPT, Costs, RowClass, check_plan, costs, rows_that_fit
 from agent.model.moshi.prompt import PromptCodes, StartState, take_in, write_prompt
 from agent.model.moshi.snapshot import RowPlan, pack_row, unpack_row
 from agent.model.moshi.text import Tokenizer, role_text
@@ -271,8 +272,8 @@ def build_model(
     name: str = "moshi",
 ) -> MoshiModel:
     """The same from tensors that are there already."""
-    device, dtype = pick_device(options)
-    cost = costs(config, item_bytes=dtype.itemsize, fp8_kv=options.fp8_kv)
+    device, _ = pick_device(options)
+    cost = _costs(config, options)
     tick = Tick(config, lm, mimi, windows=windows, device=device, fp8_kv=options.fp8_kv, ops=pick_ops(device))
     return MoshiModel(
         name,
@@ -304,11 +305,26 @@ def plan_rows(config: MoshiConfig, rows: int, options: Options, *, loaded_bytes:
 
     ``loaded_bytes``: weights that are there already.
     """
-    device, dtype = pick_device(options)
-    cost = costs(config, item_bytes=dtype.itemsize, fp8_kv=options.fp8_kv)
     classes = [RowClass(rows=rows, window=options.window or config.lm.context)]
-    free = torch.cuda.mem_get_info(device)[0] + loaded_bytes if device.startswith("cuda") else None
-    return check_plan(config, cost, classes, free_bytes=free)
+    free = free_bytes(pick_device(options)[0]) + loaded_bytes
+    return check_plan(config, _costs(config, options), classes, free_bytes=free)
+
+
+def fitting_rows(config: MoshiConfig, options: Options) -> int:
+    """Rows that the device's free memory holds."""
+    free = free_bytes(pick_device(options)[0])
+    return rows_that_fit(_costs(config, options), free_bytes=free, window=options.window or config.lm.context)
+
+
+def free_bytes(device: str) -> int:
+    """Memory that is free on the device, or in the machine for a CPU."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _costs(config: MoshiConfig, options: Options) -> Costs:
+    return costs(config, item_bytes=pick_device(options)[1].itemsize, fp8_kv=options.fp8_kv)
 
 
 def pick_ops(device: str) -> Ops:

@@ -100,20 +100,15 @@ def rows_that_fit(cost: Costs, *, free_bytes: int, window: int) -> int:
     return max(0, left // (cost.row + window * cost.frame))
 
 
-def check_plan(
-    config: MoshiConfig, cost: Costs, classes: Sequence[RowClass], *, free_bytes: int | None
-) -> tuple[int, ...]:
-    """The window of each row, longest first. Raises ``ModelError`` that says how many would fit.
-
-    ``free_bytes``: ``None`` where memory is no limit (a CPU).
-    """
+def check_plan(config: MoshiConfig, cost: Costs, classes: Sequence[RowClass], *, free_bytes: int) -> tuple[int, ...]:
+    """The window of each row, longest first. Raises ``ModelError`` that says how many would fit."""
     for one in classes:
         if not 1 <= one.window <= config.lm.context:
             raise ModelError(f"a window of {one.window} frames: the model takes 1 to {config.lm.context}")
         if one.rows < 1:
             raise ModelError(f"{one.rows} rows of {one.window} frames")
     needed = cost.of(classes)
-    if free_bytes is not None and needed > free_bytes:
+    if needed > free_bytes:
         longest = max(one.window for one in classes)
         fitting = rows_that_fit(cost, free_bytes=free_bytes, window=longest)
         asked = " and ".join(f"{one.rows} rows of {one.window} frames" for one in classes)

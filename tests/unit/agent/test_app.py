@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.app import check_recordings, serve
+from agent.app import check_model, check_recordings, serve
 from agent.config import Config, RecordingConfig
 from agent.errors import ConfigError
 from tests.unit.agent.call_fakes import KeptLog
@@ -31,3 +31,23 @@ async def test_folder_that_cannot_be_written_stops_the_start_and_names_the_key(t
 def test_folder_is_not_looked_at_where_nothing_is_recorded(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     check_recordings(config(tmp_path / "file" / "sub", enabled=False))
+
+
+def test_folder_that_is_no_model_stops_the_start_and_names_key_and_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.app.need_extra", lambda: None)
+    model = replace(Config(), engine=replace(Config().engine, model=str(tmp_path)))
+    with pytest.raises(ConfigError, match=r"^engine\.model: .*missing model\.safetensors, tokenizer-"):
+        check_model(model)
+    with pytest.raises(ConfigError, match=r"^engine\.model: .*nowhere: no such folder$"):
+        check_model(replace(model, engine=replace(model.engine, model=f"{tmp_path}/nowhere")))
+    check_model(Config())
+
+
+def test_missing_extra_stops_the_start_with_the_command_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.model.moshi.extra.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"^engine\.model: torch, .* missing: pip install 'crosstalk-voice\[gpu\]'$"):
+        check_model(replace(Config(), engine=replace(Config().engine, model=str(tmp_path))))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.bench import engine_command
 from agent.cli import main
+from agent.model.moshi import extra
 
 
 @pytest.mark.parametrize("arguments", [["--rows", "0"], ["--rows", "1,x"], ["--rows", "5000"], ["--window", "0"]])
@@ -22,7 +22,7 @@ def test_impossible_arguments_are_refused_at_once(arguments: list[str], capsys: 
 def test_missing_extra_is_named_with_the_command_that_helps(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine_command, "find_spec", lambda name: None if name == "torch" else name)
+    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == "torch" else name)
     assert main(["bench", "engine"]) == 1
     assert "torch missing: pip install 'crosstalk-voice[gpu]'" in capsys.readouterr().err
 

@@ -49,7 +49,7 @@ def test_one_row_more_than_fits_is_refused_with_the_number() -> None:
 
 def test_classes_of_windows_are_mixed_longest_first() -> None:
     classes = [RowClass(rows=2, window=750), RowClass(rows=1, window=3000)]
-    assert check_plan(MOSHI, COST, classes, free_bytes=None) == (3000, 750, 750)
+    assert check_plan(MOSHI, COST, classes, free_bytes=139 * GIB) == (3000, 750, 750)
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,4 @@ def test_classes_of_windows_are_mixed_longest_first() -> None:
 )
 def test_impossible_rows_and_windows_are_refused(rows: int, window: int, told: str) -> None:
     with pytest.raises(ModelError, match=told):
-        check_plan(MOSHI, COST, [RowClass(rows=rows, window=window)], free_bytes=None)
+        check_plan(MOSHI, COST, [RowClass(rows=rows, window=window)], free_bytes=139 * GIB)
