@@ -6,6 +6,8 @@ STAMP := $(VENV)/.ready
 DEV_STAMP := $(VENV)/.ready-dev
 ARGS ?=
 MODEL ?=
+# Tests that need no other program run side by side; those with peers and real time need the machine for themselves.
+QUICK := not peer and not slow and not fuzz and not soak
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test fast fuzz lint check fmt demo load bench bench-media bench-duplex bench-doors doctor system clean
@@ -35,14 +37,18 @@ system: ## install the programs that some tests call, where that is possible (ro
 	@sh tests/peers/install.sh
 
 test: $(DEV_STAMP) system ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m '$(QUICK)' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m '(peer or slow) and not fuzz and not soak'
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
-	$(BIN)/python -m pytest -q -m 'not peer and not slow and not fuzz and not soak'
+	$(BIN)/python -m pytest -q -m '$(QUICK)' -n 2 --dist loadfile
 
 fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (an hour; MESSAGES=1000 is shorter)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python -m pytest -q -m fuzz tests/fuzz
+
+soak: $(DEV_STAMP) system ## what takes many minutes: long calls, every kind of fault
+	$(BIN)/python -m pytest -q -m soak
 
 lint: $(DEV_STAMP) ## style and types
 	$(BIN)/ruff format --check agent telephony tests deploy
