@@ -13,7 +13,7 @@ from agent.training.voices.spoken import Spoken
 from agent.training.voices.synth import spoken_from
 
 WORDS_PER_MINUTE: Final = 165
-ACCENTS: Final = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029")
+ACCENTS: Final = ("en-us", "en", "en-gb-scotland", "en-gb-x-gbclan", "en-gb-x-rp", "en-gb-x-gbcwmd", "en-029")
 VARIANTS: Final = (
     "", "f1", "f2", "f3", "f4", "f5", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "Alex", "Andrea", "Andy", "Annie",
     "belinda", "benjamin", "boris", "caleb", "david", "Denis", "ed", "edward", "Gene", "Hugo", "Jacky", "john", "Lee",

@@ -19,6 +19,8 @@ import numpy as np
 from agent.simulator.clips import read_audio
 from agent.training.errors import TrainingError
 from agent.training.fold import SPEAKERS_HELD_OUT, Fold, held_out
+from agent.training.voices.align import aligned
+from agent.training.voices.roster import reference
 from agent.training.voices.spoken import Audio, Spoken, at_level, trimmed
 from agent.training.voices.synth import with_estimate
 from agent.voice.normalise import tokens
@@ -92,7 +94,11 @@ class HumanBank:
 @lru_cache(maxsize=4096)
 def _spoken(clip: HumanClip) -> Spoken:
     found = trimmed(Spoken(to_float(read_audio(clip.path))), noisy=True)
-    return with_estimate(at_level(found.pcm, LEVEL_DB), list(clip.words)) if found.pcm.size else found
+    if not found.pcm.size:
+        return found
+    guess = with_estimate(at_level(found.pcm, LEVEL_DB), list(clip.words))
+    guide = reference()
+    return guess if guide is None or len(clip.words) < 2 else aligned(guess, guide.say(clip.text))
 
 
 def _read(folder: Path, fold: Fold, share_alike: bool) -> tuple[HumanClip, ...]:

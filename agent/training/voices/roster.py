@@ -13,6 +13,7 @@ from typing import Final
 
 from agent.training.errors import TrainingError
 from agent.training.fold import Fold, held_out
+from agent.training.voices.align import Aligned
 from agent.training.voices.espeak_voice import ACCENTS, VARIANTS, EspeakVoice
 from agent.training.voices.festival_voice import FUNCTIONS, FestivalVoice
 from agent.training.voices.flite_voice import FliteVoice
@@ -25,6 +26,9 @@ HELD_OUT: Final = frozenset({"flite:rms", "festival:ked", "pico:en-GB", "pico:it
 """Kept for validation as callers (as our own voice the first is used everywhere: it is the product's)."""
 ESPEAK_HELD_OUT: Final = 0.1
 PIPER_WEIGHT: Final = 1.5
+REFERENCE: Final = "flite:kal"
+UNTIMED: Final = frozenset({"pico", "piper"})
+"""Families that give no word times."""
 OWN: Final = ("flite:rms", "flite:rms", "pico:en-US", "flite:slt", "flite:kal", "pico:en-GB", "flite:awb")
 """Voices of our agent; the product's default first and twice."""
 
@@ -108,7 +112,16 @@ def synth(name: str) -> Synth:
         "festival": FestivalVoice,
         "piper": PiperVoice,
     }
-    return Cached(build[family](voice), seconds=60.0 if family == "espeak" else 2400.0)
+    built = build[family](voice)
+    guide = reference() if family in UNTIMED else None
+    if guide is not None:
+        built = Aligned(built, guide)
+    return Cached(built, seconds=60.0 if family == "espeak" else 2400.0)
+
+
+def reference() -> Synth | None:
+    """The voice along which word times of others are found: the quickest with true ones; ``None`` without flite."""
+    return synth(REFERENCE) if any(spec.name == REFERENCE for spec in present()) else None
 
 
 @lru_cache(maxsize=1)

@@ -7,10 +7,11 @@ import pytest
 
 from agent.errors import VoiceFailed
 from agent.training.fold import Fold
+from agent.training.voices.align import aligned
 from agent.training.voices.program import Program
-from agent.training.voices.roster import callers, catalogue, own, present, synth
+from agent.training.voices.roster import callers, catalogue, own, present, reference, synth
 from agent.training.voices.spoken import Spoken, Word, active_rms, active_runs, at_level, trimmed
-from agent.training.voices.synth import Cached
+from agent.training.voices.synth import Cached, with_estimate
 from agent.training.voices.warp import Warp, resampled, reshaped, stretched, warped
 
 RATE = 8000
@@ -138,3 +139,28 @@ def test_a_program_that_is_not_there_is_a_clear_error() -> None:
 def test_a_program_that_ends_is_a_clear_error() -> None:
     with pytest.raises(VoiceFailed, match="it ended"):
         Program(("true",)).ask({})
+
+
+@pytest.mark.parametrize("name", ["flite:slt", "festival:kal", "espeak:en-us"])
+def test_times_laid_along_another_voice_are_nearer_than_a_guess(name: str) -> None:
+    guide = reference()
+    if guide is None or name not in {spec.name for spec in present()}:
+        pytest.skip("these voices are not on this host")
+    guessed, laid = [], []
+    for text in (
+        "i would like to change my delivery to friday",
+        "it is four seven two nine",
+        "where is the other parcel",
+    ):
+        true = synth(name).say(text)
+        guess = with_estimate(true.pcm, text.split())
+        found = aligned(guess, guide.say(text))
+        guessed += [abs(a.end - b.end) for a, b in zip(guess.words, true.words, strict=True)]
+        laid += [abs(a.end - b.end) for a, b in zip(found.words, true.words, strict=True)]
+    assert np.median(laid) < 0.5 * np.median(guessed)
+    assert np.median(laid) < 8 * 35
+
+
+def test_words_that_differ_are_left_as_they_were() -> None:
+    spoken = with_estimate(tone(200, 1), ["one", "two", "three"])
+    assert aligned(spoken, Spoken(tone(200, 1), (Word("one", 0, 8000),))) is spoken
