@@ -17,11 +17,11 @@ from agent.model.moshi.config import NOT_GENERATED, MoshiConfig
 from agent.model.moshi.graph import Runner, make_runner
 from agent.model.moshi.mimi import Encoder
 from agent.model.moshi.ops import Ops, TorchOps
-from agent.model.moshi.planner import PROMPTS_KEPT, Costs, RowClass, check_plan, costs, rows_that_fit
+from agent.model.moshi.planner import PROMPT_FRAMES, PROMPTS_KEPT, Costs, RowClass, check_plan, costs, rows_that_fit
 from agent.model.moshi.prompt import PromptCodes, StartState, take_in, write_prompt
 from agent.model.moshi.snapshot import RowPlan, pack_row, unpack_row
 from agent.model.moshi.text import Tokenizer, role_text
-from agent.model.moshi.tick import PHONE_HZ, Ints, Samples, Tick
+from agent.model.moshi.tick import PHONE_HZ, Ints, Tick
 from agent.model.moshi.voices import load_voice
 from agent.model.protocol import ModelSpec, OnContextFull, Persona, StepInput, StepOutput, neutral_output
 
@@ -53,6 +53,9 @@ class MoshiModel:
         self._config = config = tick.config
         self._plans = [RowPlan() for _ in range(tick.rows)]
         self._starts: OrderedDict[tuple[str, str], StartState | None] = OrderedDict()
+        self._under_way = np.zeros(tick.rows, np.bool_)
+        self._latest = np.full((tick.rows, 1 + config.lm.spoken), NOT_GENERATED, np.int32)
+        """Tokens of the last step."""
         self._free = np.full((tick.rows, 1 + config.lm.spoken), NOT_GENERATED, np.int32)
         self._silence = np.array([config.lm.text_padding, *codes.silence[: config.lm.spoken]], np.int32)
         self.spec = ModelSpec(
@@ -74,6 +77,10 @@ class MoshiModel:
         inputs = _noise(self._tick, 0)
         for _ in range(SELF_TEST_STEPS):
             self.step(inputs)
+        if self._config.kind == "personaplex":  # the first prompt would pay for libraries (1.3 s on an H100)
+            lm = self._tick.lm
+            with torch.inference_mode():
+                lm.temporal.prefill(torch.zeros(PROMPT_FRAMES, lm.config.dim, device=lm.positions.device))
         self._runner.capture()
         for row in range(self._tick.rows):
             self._tick.reset(row, seed=0)
@@ -82,11 +89,12 @@ class MoshiModel:
         """Faint noise through every row: audio must be finite and tokens must be tokens."""
         config = self._config.lm
         inputs = _noise(self._tick, SELF_TEST_NOISE)
-        with torch.inference_mode():
-            for _ in range(SELF_TEST_STEPS):
-                _, tokens, _ = self._run(inputs)
+        inputs.reset[:] = False
+        for _ in range(SELF_TEST_STEPS):
+            self.step(inputs)
         for row in range(self._tick.rows):
             self._tick.reset(row, seed=0)
+        tokens = self._latest
         text, codes = tokens[:, 0], tokens[:, 1:]
         if ((text < 0) | (text > config.text_card)).any() or ((codes < 0) | (codes >= config.card)).any():
             raise ModelError(f"model {self.spec.name}: the self-test gave no tokens: the weights are damaged")
@@ -153,7 +161,7 @@ class MoshiModel:
         prompt = write_prompt(lm, self._codes, role=tokens, voice=voice)
         return None if prompt is None else take_in(self._tick.lm, prompt)
 
-    def _begin(self, row: int) -> None:
+    def _begin_row(self, row: int) -> None:
         plan = self._plans[row]
         plan.forced.clear()
         plan.words.clear()
@@ -167,25 +175,36 @@ class MoshiModel:
     # --- a step ----------------------------------------------------------------------------------------------
 
     def step(self, inputs: StepInput) -> StepOutput:
+        self.begin(inputs)
+        return self.finish()
+
+    def begin(self, inputs: StepInput) -> None:
+        """The first half of ``step``: on a card it is under way when this returns, and the host is free."""
         if inputs.pcm.shape != (self._tick.rows, self._tick.samples):
             raise ModelError(f"step of {list(inputs.pcm.shape)}, expected {[self._tick.rows, self._tick.samples]}")
         with torch.inference_mode():
             for row in np.flatnonzero(inputs.mask & inputs.reset).tolist():
-                self._begin(row)
-            pcm, tokens, begun = self._run(inputs)
-        output = neutral_output(self._tick.rows, inputs.mask)
+                self._begin_row(row)
+        forced, said = self._orders(inputs)
+        lm, mask = self._tick.lm, inputs.mask
+        longest = int(np.minimum(lm.host_positions + 1, lm.ring.windows)[mask].max(initial=1))
+        self._runner.start(self._tick.pack(inputs.pcm, mask, forced, said), longest=longest)
+        lm.host_positions[mask] += 1
+        self._under_way = mask.copy()
+
+    def is_done(self) -> bool:
+        """Whether ``finish`` would give its answer at once."""
+        return self._runner.is_done()
+
+    def finish(self) -> StepOutput:
+        """The second half: waits for the answer to ``begin``."""
+        pcm, tokens, begun = self._tick.unpack(self._runner.finish())
+        self._latest = tokens
+        output = neutral_output(self._tick.rows, self._under_way)
         output.pcm = pcm
         self._note_words(begun)
         output.agent_text = self._read(tokens[:, 0])
         return output
-
-    def _run(self, inputs: StepInput) -> tuple[Samples, Ints, Ints]:
-        forced, said = self._orders(inputs)
-        lm = self._tick.lm
-        longest = int(np.minimum(lm.host_positions + 1, lm.ring.windows)[inputs.mask].max(initial=1))
-        out = self._runner.run(self._tick.pack(inputs.pcm, inputs.mask, forced, said), longest=longest)
-        lm.host_positions[inputs.mask] += 1
-        return self._tick.unpack(out)
 
     def _orders(self, inputs: StepInput) -> tuple[Ints, Ints]:
         """What each row must give in this step, and the word it would say next."""

@@ -209,6 +209,24 @@ def test_silence_is_forced_into_the_model_too(folder: Path) -> None:
     assert any(texts[17:])
 
 
+def test_step_in_two_halves_is_the_step(folder: Path) -> None:
+    whole, halves = load_model(folder, 2, CPU), load_model(folder, 2, CPU)
+    for i, frame in enumerate(speech(13, 6)):
+        pcm, no = np.stack((frame, frame)), np.zeros(2, np.bool_)
+        inputs = StepInput(pcm=pcm, own=pcm, mask=np.array([True, i != 3]), reset=no | (i == 0), lost=no, speaking=no)
+        wanted = whole.step(inputs)
+        halves.begin(inputs)
+        assert halves.is_done()
+        inputs.mask[:] = False  # the caller's arrays are the caller's again
+        got = halves.finish()
+        assert wanted.pcm is not None
+        assert np.array_equal(got.pcm, wanted.pcm)
+        assert got.valid.tolist() == [True, i != 3]
+        assert not halves.is_done()
+    with pytest.raises(AssertionError, match="no tick is under way"):
+        halves.finish()
+
+
 def test_wrong_steps_are_refused(folder: Path) -> None:
     model = load_model(folder, 1, CPU)
     no = np.zeros(1, np.bool_)
