@@ -212,6 +212,18 @@ async def test_a_bad_offer_is_refused_with_its_rule(
     assert not here.desk.calls
 
 
+async def test_an_offer_that_stalls_is_not_waited_for(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telephony.webrtc.door.BODY_S", 0.1)
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b'{"sdp":'
+        await asyncio.sleep(0.5)
+
+    async with here.http.post(f"{here.url}/v1/webrtc/offer", data=stalls()) as answer:
+        assert (answer.status, (await answer.json())["rule"]) == (408, "too-slow")
+    assert here.desk.refusals == ["too-slow"]
+
+
 async def test_one_token_is_for_one_offer(here: World) -> None:
     used = here.token()
     answers = await asyncio.gather(*(here.post_offer(sdp=chrome(), token=used) for _ in range(2)))
