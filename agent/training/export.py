@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ class Graph:
     def flat(self, value: str, width: int) -> str:
         return self.node("Reshape", value, self.numbers([-1, width]))
 
-    def model(self, inputs: dict[str, tuple[int, list[int]]], outputs: dict[str, list[int]]) -> Any:
+    def model(self, inputs: Mapping[str, tuple[int, list[int]]], outputs: Mapping[str, list[int]]) -> Any:
         """The finished model; rows are the free first dimension."""
         from onnx import TensorProto
 
@@ -156,8 +156,8 @@ def _scaled(graph: Graph, name: str) -> str:
     from onnx import TensorProto
 
     value = graph.node("Cast", name, to=TensorProto.FLOAT)
-    value = graph.node("Mul", value, graph.weight(np.float32(STEP_DB / SPREAD_DB)))
-    return graph.node("Add", value, graph.weight(np.float32((FLOOR_DB - CENTRE_DB) / SPREAD_DB)))
+    value = graph.node("Mul", value, graph.weight(np.array(STEP_DB / SPREAD_DB, np.float32)))
+    return graph.node("Add", value, graph.weight(np.array((FLOOR_DB - CENTRE_DB) / SPREAD_DB, np.float32)))
 
 
 def _convolved(graph: Graph, line: str, weights: dict[str, Array], name: str, length: int, width: int) -> str:

@@ -47,7 +47,7 @@ class FloorRuntime:
     @property
     def bytes_per_row(self) -> int:
         """Memory of one row's state."""
-        return sum(array[0].nbytes for array in self._state.values()) + 2 * self._caller.state(0).nbytes
+        return sum(int(array[0].nbytes) for array in self._state.values()) + 2 * int(self._caller.state(0).nbytes)
 
     def reset(self, rows: NDArray[np.intp]) -> None:
         """``rows`` have heard nothing."""
