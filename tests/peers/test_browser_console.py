@@ -42,7 +42,7 @@ SCRIPT = """
 name: listen
 max_s: 30
 steps:
-  - wait: 2500
+  - wait: 1500
   - dtmf: "1"
   - wait: 25000
   - hangup
@@ -75,6 +75,13 @@ def count(selector: str) -> str:
 async def press(page: Page, selector: str) -> None:
     await page.until(f"document.querySelector({selector!r}) !== null")
     await page.run(f"document.querySelector({selector!r}).click()")
+
+
+async def reload(page: Page) -> None:
+    """Until the new page is there: the old one answers for a while."""
+    await page.run("window.isOld = true")
+    await page.run("location.reload()")
+    await page.until("window.isOld === undefined && document.readyState === 'complete'")
 
 
 async def write(page: Page, selector: str, words: str) -> None:
@@ -221,7 +228,7 @@ async def test_no_width_and_no_theme_breaks_any_view(service: Service, page: Pag
     (call,) = await all_ended(service, 1)
     for view in ("calls", f"calls/{call['call_id']}", "agents", "agents/parcel", "service"):
         await page.open(f"{service.http_url}/console#/{view}")
-        await page.run("location.reload()")
+        await reload(page)
         await page.until("document.querySelector('main :is(h1, h2)') !== null && document.readyState === 'complete'")
         await asyncio.sleep(0.3)
         for width, dark in ((320, False), (390, True), (768, False), (1440, True)):
@@ -271,7 +278,7 @@ async def test_howto_does_what_it_says_and_its_key_opens_the_console(
     assert (tmp_path / "call" / "call.wav").exists()
 
     await page.open(f"{service.http_url}/console")
-    await page.run("location.reload()")
+    await reload(page)
     await page.until("document.getElementById('gate')?.hidden === false && document.activeElement.id === 'key'")
     await write(page, "#key", "ct_live_wrong")
     await page.key("Enter", "\r")
@@ -284,7 +291,7 @@ async def test_howto_does_what_it_says_and_its_key_opens_the_console(
     await press(page, ".past a")
     await page.until("document.querySelector('audio')?.src.startsWith('blob:')", 15.0)
     assert await page.run("Object.keys(localStorage).length + document.cookie.length") == 0
-    await page.run("location.reload()")
+    await reload(page)
     await page.until(f"{count('.happened li')} > 2")  # this tab keeps the key
     await press(page, "#forget")
     await page.until("!document.getElementById('gate').hidden")

@@ -17,8 +17,10 @@ let close = () => {}; // of the view that is shown
 const VIEWS = { calls: openCalls, agents: openAgents, service: openService };
 
 async function start() {
+  const mine = key();
   try {
     who = await ask("GET", "/v1/whoami");
+    if (key() !== mine) return; // forgotten, or another one, while we asked
   } catch (error) {
     if (error.status === 401) return;
     return fill(view, problemCard(error));
