@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from telephony.priority import set_group_nice
+
 _BIN_MS = 0.05
 _BINS = 4000  # up to 200 ms; the last bin takes the rest
 _FIFO_PRIORITY = 10
@@ -93,6 +95,8 @@ def raise_priority(*, below: int = 0) -> str:
     except (OSError, AttributeError):
         pass
     try:
-        return f"nice {os.nice(_NICE)}"
+        granted = os.nice(_NICE)
     except OSError:
         return "other"
+    set_group_nice(_NICE)
+    return f"nice {granted}"

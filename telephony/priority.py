@@ -10,12 +10,17 @@ AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def set_nice(nice: int) -> None:
-    """Ask for it; who may not stays where it is. Positive values give way, negative ones go first.
+    """Ask for it; who may not stays where it is. Positive values give way, negative ones go first."""
+    with contextlib.suppress(OSError):
+        os.nice(nice)
+    set_group_nice(nice)
+
+
+def set_group_nice(nice: int) -> None:
+    """The same for the group of our session.
 
     Where Linux groups processes by session (``kernel.sched_autogroup_enabled``), a nice value counts inside a session
     only, and each process of a service has its own: the group needs the value too, or nothing comes of it.
     """
-    with contextlib.suppress(OSError):
-        os.nice(nice)
     with contextlib.suppress(OSError):  # no such file: no groups
         AUTOGROUP.write_text(str(nice))

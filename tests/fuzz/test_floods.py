@@ -45,7 +45,7 @@ from tests.unit.telephony.webrtc.world import SECRET, token
 
 KEY = "k" * 32
 PUBLIC, STREAM = "https://agent.example.com", "wss://agent.example.com/twilio/stream"
-SHORT = 240
+SHORT = 160
 MOST_MB = 24.0
 """More memory of a process after a flood than before: what an allocator may keep, not what ten thousand calls would."""
 
