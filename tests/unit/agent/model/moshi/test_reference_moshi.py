@@ -140,16 +140,19 @@ def test_prompt_taken_in_at_once_is_the_prompt_fed_frame_by_frame(config: MoshiC
             assert torch.equal(theirs[0], mine[1]), step
 
 
-def test_codes_and_audio_are_those_of_the_reference(config: MoshiConfig) -> None:
-    weights = mimi_weights(config)
-    reference = loaders.get_mimi(None, mimi_shape(), num_codebooks=8)
-    state = reference.state_dict()
-    for name in [name for name in state if name.endswith("_embedding")]:
-        del state[name]
-    reference.load_state_dict(state | weights, strict=False)
-    for module in reference.modules():
+def reference_codec(weights: dict[str, Any]) -> Any:
+    codec = loaders.get_mimi(None, mimi_shape(), num_codebooks=8)
+    state = {name: part for name, part in codec.state_dict().items() if not name.endswith("_embedding")}
+    codec.load_state_dict(state | weights, strict=False)
+    for module in codec.modules():
         if hasattr(module, "_embedding"):
             module._embedding = None  # computed from the sums before they were loaded
+    return codec
+
+
+def test_codes_and_audio_are_those_of_the_reference(config: MoshiConfig) -> None:
+    weights = mimi_weights(config)
+    reference = reference_codec(weights)
     encoder = Encoder(config.mimi, weights, rows=ROWS, codebooks=8, device="cpu")
     decoder = Decoder(config.mimi, weights, rows=ROWS, codebooks=8, device="cpu")
     rng = np.random.default_rng(7)
@@ -169,3 +172,19 @@ def test_codes_and_audio_are_those_of_the_reference(config: MoshiConfig) -> None
             torch.testing.assert_close(heard[active], reference.decode(codes)[active][:, 0], atol=1e-4, rtol=1e-4)
             seen |= set(codes.flatten().tolist())
     assert len(seen) > 5, "weights that make every code the same prove nothing"
+
+
+def test_streamed_frames_are_those_of_the_whole_recording(config: MoshiConfig) -> None:
+    """Three frames: beyond its short memory the codec, streaming, hears one step less at a frame's begin."""
+    weights = mimi_weights(config)
+    reference = reference_codec(weights)
+    encoder = Encoder(config.mimi, weights, rows=2, codebooks=8, device="cpu")
+    decoder = Decoder(config.mimi, weights, rows=2, codebooks=8, device="cpu")
+    audio = 0.3 * torch.randn(2, 1, 3 * 1920, generator=torch.Generator().manual_seed(2))
+    every = torch.ones(2, dtype=torch.bool)
+    with torch.inference_mode():
+        whole = reference.encode(audio)
+        codes = [encoder.step(audio[:, 0, i * 1920 : (i + 1) * 1920], every) for i in range(3)]
+        assert torch.equal(torch.stack(codes, dim=2), whole)
+        heard = torch.cat([decoder.step(one, every) for one in codes], dim=1)
+        torch.testing.assert_close(heard, reference.decode(whole)[:, 0], atol=1e-4, rtol=1e-4)
