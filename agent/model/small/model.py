@@ -60,7 +60,7 @@ class SmallEars:
                 self._idle(count)
                 spent.append(time.perf_counter() - began)
             if min(spent) <= BUDGET * STEP_MS / 1000:
-                return count
+                return int(count)
         raise ModelError("small: this machine cannot step a single row in time")
 
     def admit(self, row: int, persona: Persona) -> None:
@@ -96,7 +96,8 @@ class SmallEars:
 
     def snapshot(self, row: int) -> bytes:
         """The net's state and what is expected."""
-        return self._net.snapshot(row) + self._expect[row].astype("<f4").tobytes()
+        expect: bytes = self._expect[row].astype("<f4").tobytes()
+        return self._net.snapshot(row) + expect
 
     def restore(self, row: int, blob: bytes) -> None:
         tail = 4 * SIZE
