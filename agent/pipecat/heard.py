@@ -119,11 +119,14 @@ class Listening:
 
     def due_at(self) -> float | None:
         """When ``news`` must be asked again even if nothing comes."""
-        utterance = self.current
-        if utterance is None or utterance.stopped_at is None:
-            return None
-        due = utterance.stopped_at + FINAL_S
-        return due if utterance.last_final_at is None else min(due, utterance.last_final_at + SETTLE_S)
+        waiting = [*self._segments, *([self.current] if self.current is not None else [])]
+        due = [one.stopped_at + FINAL_S for one in waiting if one.stopped_at is not None]
+        due += [one.last_final_at + SETTLE_S for one in waiting if one.last_final_at is not None]
+        return min(due, default=None)
+
+    def is_stuck(self, now: float) -> bool:
+        """The service still holds a segment that nobody waits for any more: the next ones would wait behind it."""
+        return any(one.stopped_at is not None and now - one.stopped_at >= FINAL_S for one in self._segments)
 
     def give_up(self) -> Utterance | None:
         """The service is gone: the utterance in progress ends with what it has."""

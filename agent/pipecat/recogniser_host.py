@@ -24,7 +24,7 @@ from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack, with_json
 from agent.pipecat.build import PartRefused, make_service
-from agent.pipecat.heard import CONFIDENCE, Listening, Utterance
+from agent.pipecat.heard import CONFIDENCE, FINAL_S, Listening, Utterance
 from agent.pipecat.pipeline import CallPipeline, PartFailed
 from agent.pipecat.spec import PartSpec
 from agent.tasks import Tasks
@@ -191,6 +191,12 @@ class _Row:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self.listening.is_stuck(now):  # its request goes with the pipeline; the next utterance gets another one
+            self._host.failed(f"no transcript within {FINAL_S:g} s")
+            if (utterance := self.listening.give_up()) is not None:
+                self._host.found(self._row, utterance, final=True)
+            self.close()
+            return
         due = self.listening.due_at()
         if due is not None:
             self._timer = asyncio.get_running_loop().call_at(max(due, now + 0.001), self._tell)

@@ -85,6 +85,19 @@ def test_a_late_utterance_ends_with_what_is_there() -> None:
     assert listening.news(4.0) is None
 
 
+def test_a_segment_that_nobody_waits_for_any_more_is_told() -> None:
+    listening = Listening(segmented=True)
+    listening.start(1)
+    listening.stop(1.0)
+    listening.start(2)
+    assert listening.due_at() == 1.0 + FINAL_S
+    assert not listening.is_stuck(1.5)
+    assert listening.is_stuck(1.0 + FINAL_S)
+    listening.give_up()
+    assert not listening.is_stuck(9.0)
+    assert listening.due_at() is None
+
+
 def test_a_dead_service_leaves_the_words_it_gave() -> None:
     listening = Listening(segmented=False)
     listening.start(7)
