@@ -78,6 +78,8 @@ class Line:
     """Our voice as it was sent."""
     echo: Audio
     """The part of ``caller`` that is our own voice, before the codec."""
+    floor_db: float
+    """Level of the steady noise: an echo below it cannot be heard."""
 
 
 def over_the_line(tracks: Tracks, condition: Condition, rng: Rng) -> Line:
@@ -115,7 +117,7 @@ def over_the_line(tracks: Tracks, condition: Condition, rng: Rng) -> Line:
     frames = mixed.size // FRAME
     lost = losses(frames, condition.loss, condition.burst, rng) | stalls(frames, condition.stalls, rng)
     own = g711(tracks["own"], alaw=condition.codec == "alaw")
-    return Line(concealed(mixed, lost), own, echo)
+    return Line(concealed(mixed, lost), own, echo, floor_db)
 
 
 def _echo(own: Audio, condition: Condition, rng: Rng) -> Audio:

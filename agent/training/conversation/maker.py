@@ -12,7 +12,7 @@ from agent.training.conversation.director import Director
 from agent.training.conversation.labels import Labels, Script, Sound, bridged, labels
 from agent.training.conversation.material import Material
 from agent.training.conversation.tracks import Tracks
-from agent.training.voices.spoken import active_runs
+from agent.training.voices.spoken import runs_above
 
 FRAMES: Final = 512
 """20.48 s of labels in frames of 40 ms."""
@@ -44,7 +44,5 @@ def make_conversation(
 
 
 def _mark_echo(director: Director, line: Line) -> None:
-    """Where our voice comes back audibly (over -66 dBFS)."""
-    loud = float(np.max(np.abs(line.echo)))
-    if loud > 10 ** (-66 / 20):
-        director.script.sounds += [(Sound.ECHO, span) for span in bridged(active_runs(line.echo))]
+    """Where our voice comes back above the noise."""
+    director.script.sounds += [(Sound.ECHO, span) for span in bridged(runs_above(line.echo, line.floor_db))]

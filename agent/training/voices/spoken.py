@@ -60,6 +60,11 @@ def active_runs(pcm: Audio, *, noisy: bool = False) -> list[tuple[int, int]]:
     return [(a * FRAME_SAMPLES, b * FRAME_SAMPLES) for a, b in active_frames(found >= threshold)]
 
 
+def runs_above(pcm: Audio, level_db: float) -> list[tuple[int, int]]:
+    """Stretches of at least ``level_db`` in samples, by the energy rule."""
+    return [(a * FRAME_SAMPLES, b * FRAME_SAMPLES) for a, b in active_frames(levels_db(pcm) >= level_db)]
+
+
 def trimmed(spoken: Spoken, *, noisy: bool = False) -> Spoken:
     """Cut to the first and last audible frame; words move with it. Empty where nothing is audible."""
     runs = active_runs(spoken.pcm, noisy=noisy)

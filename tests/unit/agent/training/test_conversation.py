@@ -150,3 +150,12 @@ def test_neither_channel_is_out_of_range_or_dead() -> None:
             assert np.isfinite(pcm).all()
             assert np.abs(pcm).max() <= 1.0
         assert found.line.caller.any()
+
+
+def test_an_echo_is_labelled_where_it_can_be_heard() -> None:
+    for found in conversations(COUNT):
+        rms = frame_rms(found.line.echo)
+        marked = (found.labels.sound & Sound.ECHO) > 0
+        edge = np.convolve(marked, np.ones(3), "same") > 0
+        assert np.mean(rms[~edge] < 10 ** ((found.line.floor_db + 6) / 20)) > 0.99
+        assert not marked.any() or np.mean(rms[marked] > 10 ** ((found.line.floor_db - 10) / 20)) > 0.9
