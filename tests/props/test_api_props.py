@@ -58,6 +58,7 @@ ODD_TEXTS = [
     "null",
     "\u2028",
 ]
+LONGEST_LINE = 8000
 ODD: list[Any] = [None, True, -1, 0, 1e308, 10**30, [], {}, [[]], {"": ""}, *ODD_TEXTS]
 
 
@@ -131,6 +132,9 @@ async def send(http: ClientSession, make: Maker, method: str, path: str, operati
     async with http.request(method, url, data=body, headers=headers) as answer:
         said = f"{method} {url} {headers} {body!r} -> {answer.status}"
         assert answer.status < 500, said
+        if len(str(url)) > LONGEST_LINE:  # the server's own limit: refused before there is a route
+            assert answer.status == 400, said
+            return
         described = operation["responses"].get(str(answer.status))
         assert described is not None, said
         content = described.get("content", {})
