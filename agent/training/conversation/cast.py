@@ -153,12 +153,10 @@ class Cast:
         if answer.state is State.DIGITS and speakers and len(only_digits) == len(answer.breaths):
             speaker = speakers[int(rng.integers(len(speakers)))]
             return human_digits(_groups(answer), speaker, humans, rng), f"human:{speaker}"
-        choices: list[HumanClip] = []
-        if answer.state is State.YES_NO and rng.random() < 0.6:
-            choices = humans.yes_no
-        elif answer.state in {State.FREE, State.INTENTS, State.OPENING}:
+        choices: list[HumanClip] = humans.saying.get(" ".join(answer.words), [])
+        if not choices and answer.state in {State.FREE, State.INTENTS, State.OPENING}:
             draw = rng.random()
-            choices = humans.answers if draw < 0.5 else humans.read if draw < 0.65 else humans.short
+            choices = humans.answers if draw < 0.6 else humans.read if draw < 0.8 else humans.short
         if not choices:
             return None
         clip = pick(choices, rng)

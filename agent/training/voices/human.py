@@ -68,10 +68,11 @@ class HumanBank:
         self.answers = [c for c in (*kinds["sentence"], *kinds["phrase"]) if c.finished and c.text]
         self.read = [clip for clip in kinds["sentence"] if not clip.finished]
         self.short = [clip for clip in kinds["word"] if clip.text]
-        self.yes_no = [clip for clip in kinds["word"] if clip.text in {"yes", "no", "yeah", "nope", "okay", "right"}]
-        self.takes = [
-            clip for clip in kinds["word"] if clip.text in {"stop", "no", "wait", "help", "hello", "off", "cancel"}
-        ]
+        self.saying: dict[str, list[HumanClip]] = defaultdict(list)
+        """Short recordings by what they say: the script's own words in a human's mouth."""
+        for clip in self.clips:
+            if clip.kind in {"word", "phrase", "digit"} and clip.text and clip.finished:
+                self.saying[clip.text].append(clip)
         self.backchannels = [clip for clip in kinds["backchannel"] if clip.seconds <= LONGEST_BACKCHANNEL_S]
         self.tics = kinds["laughter"]
         self.noises = kinds["noise"]

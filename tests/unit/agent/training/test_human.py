@@ -73,7 +73,7 @@ def test_a_build_without_share_alike_leaves_those_clips_out(folder: Path) -> Non
 
 def test_clips_are_trimmed_against_their_own_noise(folder: Path) -> None:
     bank = HumanBank(folder, Fold.TRAIN)
-    said = bank.say(bank.yes_no[0])
+    said = bank.say(bank.saying["yes"][0])
     assert abs(said.pcm.size - 4000) <= 160
     assert [word.text for word in said.words] == ["yes"]
     assert said.exact is False
