@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import safetensors
 import torch
 
 from agent.errors import ModelError
-from agent.model.moshi.config import MIMI_FILE, MODEL_FILE, TEXT_FILE, MoshiConfig, check_files
+from agent.model.moshi.config import MODEL_FILE, MoshiConfig, check_files
 from agent.model.moshi.layout import Source, Wanted, lm_tensors, lm_unused, mimi_tensors, mimi_unused
 
 Tensors = Mapping[str, torch.Tensor]
@@ -177,28 +178,6 @@ def random_tensors(
         elif last == "cluster_usage":
             tensor.fill_(1.0)
         else:
-            fan_in = one.shape[1] if one.name.startswith(("emb.", "text_emb", "depformer_")) else _fan_in(one.shape)
-            tensor.normal_(0.0, fan_in**-0.5, generator=generator)
+            tensor.normal_(0.0, prod(one.shape[1:]) ** -0.5, generator=generator)
         found[one.name] = tensor
     return found
-
-
-def _fan_in(shape: tuple[int, ...]) -> int:
-    product = 1
-    for side in shape[1:]:
-        product *= side
-    return product
-
-
-__all__ = [
-    "MIMI_FILE",
-    "MODEL_FILE",
-    "TEXT_FILE",
-    "Checkpoint",
-    "codebooks_of",
-    "load_lm",
-    "load_mimi",
-    "load_tensors",
-    "open_checkpoint",
-    "random_tensors",
-]

@@ -17,9 +17,20 @@ from agent.model.moshi.config import NOT_GENERATED, MoshiConfig
 from agent.model.moshi.graph import Runner, make_runner
 from agent.model.moshi.mimi import Encoder
 from agent.model.moshi.ops import Ops, TorchOps
-from agent.model.moshi.planner import PROMPT_FRAMES, PROMPTS_KEPT, Costs, RowClass, check_plan, costs, rows_that_fit
+from agent.model.moshi.orders import RowOrders
+from agent.model.moshi.planner import (
+    PROMPT_FRAMES,
+    PROMPTS_KEPT,
+    RESERVED_BYTES,
+    RESERVED_CPU_BYTES,
+    Costs,
+    RowClass,
+    check_plan,
+    costs,
+    rows_that_fit,
+)
 from agent.model.moshi.prompt import PromptCodes, StartState, take_in, write_prompt
-from agent.model.moshi.snapshot import RowPlan, pack_row, unpack_row
+from agent.model.moshi.snapshot import pack_row, unpack_row
 from agent.model.moshi.text import Tokenizer, role_text
 from agent.model.moshi.tick import PHONE_HZ, Ints, Tick
 from agent.model.moshi.voices import load_voice
@@ -32,6 +43,7 @@ SELF_TEST_NOISE: Final = 1000
 BUILTIN_BINS: Final = 2048
 TONE_HZ: Final = 440.0
 SETTLED_FRAMES: Final = 4
+MEMORY: Final = Path("/proc/meminfo")
 
 
 class MoshiModel:
@@ -51,7 +63,7 @@ class MoshiModel:
         self._tick, self._runner, self._tokenizer = tick, runner, tokenizer
         self._folder, self._codes = folder, codes
         self._config = config = tick.config
-        self._plans = [RowPlan() for _ in range(tick.rows)]
+        self._orders = [RowOrders() for _ in range(tick.rows)]
         self._starts: OrderedDict[tuple[str, str], StartState | None] = OrderedDict()
         self._under_way = np.zeros(tick.rows, np.bool_)
         self._latest = np.full((tick.rows, 1 + config.lm.spoken), NOT_GENERATED, np.int32)
@@ -119,23 +131,23 @@ class MoshiModel:
         """Make the persona's prompt ready; it is copied into the row by the next step's reset."""
         with torch.inference_mode():
             self._start(persona)
-        self._plans[row] = RowPlan(persona=persona)
+        self._orders[row] = RowOrders(persona=persona)
 
     def release(self, row: int) -> None:
-        self._plans[row] = RowPlan()
+        self._orders[row] = RowOrders()
 
     def force(self, row: int, *, text: str | None) -> None:
         """Say ``text`` from the model's next word on (it chooses when, not what); ``None``: be silent in the
         next step.
         """
-        plan = self._plans[row]
+        orders = self._orders[row]
         if text is None:
-            plan.silent = SILENT_STEPS
-            plan.words.clear()
+            orders.silent = SILENT_STEPS
+            orders.words.clear()
         elif self._tokenizer is None:
             raise ModelError(f"model {self.spec.name}: no tokenizer, so no text can be said")
         else:
-            plan.words.extend(self._tokenizer.encode(text))
+            orders.words.extend(self._tokenizer.encode(text))
 
     def _start(self, persona: Persona) -> StartState | None:
         """The state after the persona's prompt: computed once, then kept."""
@@ -162,15 +174,15 @@ class MoshiModel:
         return None if prompt is None else take_in(self._tick.lm, prompt)
 
     def _begin_row(self, row: int) -> None:
-        plan = self._plans[row]
-        plan.forced.clear()
-        plan.words.clear()
-        plan.silent = 0
-        self._tick.reset(row, seed=plan.persona.seed)
-        start = self._start(plan.persona)
+        orders = self._orders[row]
+        orders.forced.clear()
+        orders.words.clear()
+        orders.silent = 0
+        self._tick.reset(row, seed=orders.persona.seed)
+        start = self._start(orders.persona)
         if start is not None:
             self._tick.lm.put_row(row, start.row)
-            plan.forced.extend(start.forced)
+            orders.forced.extend(start.forced)
 
     # --- a step ----------------------------------------------------------------------------------------------
 
@@ -185,7 +197,7 @@ class MoshiModel:
         with torch.inference_mode():
             for row in np.flatnonzero(inputs.mask & inputs.reset).tolist():
                 self._begin_row(row)
-        forced, said = self._orders(inputs)
+        forced, said = self._give_orders(inputs)
         lm, mask = self._tick.lm, inputs.mask
         longest = int(np.minimum(lm.host_positions + 1, lm.ring.windows)[mask].max(initial=1))
         self._runner.start(self._tick.pack(inputs.pcm, mask, forced, said), longest=longest)
@@ -206,26 +218,26 @@ class MoshiModel:
         output.agent_text = self._read(tokens[:, 0])
         return output
 
-    def _orders(self, inputs: StepInput) -> tuple[Ints, Ints]:
+    def _give_orders(self, inputs: StepInput) -> tuple[Ints, Ints]:
         """What each row must give in this step, and the word it would say next."""
         forced = self._free.copy()
         said = self._free[:, 0].copy()
         for row in np.flatnonzero(inputs.mask).tolist():
-            plan = self._plans[row]
-            if plan.forced:
-                forced[row] = plan.forced.popleft()
-            elif plan.silent:
-                plan.silent -= 1
+            orders = self._orders[row]
+            if orders.forced:
+                forced[row] = orders.forced.popleft()
+            elif orders.silent:
+                orders.silent -= 1
                 forced[row] = self._silence
-            elif plan.words:
-                said[row] = plan.words[0]
+            elif orders.words:
+                said[row] = orders.words[0]
         return forced, said
 
     def _note_words(self, begun: Ints) -> None:
         """A word that was to be said is under way (``begun [rows]``: text of this very step): on to the next."""
-        for row, plan in enumerate(self._plans):
-            if plan.words and int(begun[row]) == plan.words[0]:
-                plan.words.popleft()
+        for row, orders in enumerate(self._orders):
+            if orders.words and int(begun[row]) == orders.words[0]:
+                orders.words.popleft()
 
     def _read(self, text: Ints) -> list[tuple[int, str]]:
         """``text [rows]`` of the audio that comes out now, as pieces."""
@@ -237,10 +249,10 @@ class MoshiModel:
     # --- moving ------------------------------------------------------------------------------------------------
 
     def snapshot(self, row: int) -> bytes:
-        return pack_row(self._tick, row, self._plans[row])
+        return pack_row(self._tick, row, self._orders[row])
 
     def restore(self, row: int, blob: bytes) -> None:
-        self._plans[row] = unpack_row(self._tick, row, blob)
+        self._orders[row] = unpack_row(self._tick, row, blob)
 
 
 def _noise(tick: Tick, level: int) -> StepInput:
@@ -339,11 +351,16 @@ def free_bytes(device: str) -> int:
     """Memory that is free on the device, or in the machine for a CPU."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for line in MEMORY.read_text().splitlines() if MEMORY.is_file() else ():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _costs(config: MoshiConfig, options: Options) -> Costs:
-    return costs(config, item_bytes=pick_device(options)[1].itemsize, fp8_kv=options.fp8_kv)
+    device, dtype = pick_device(options)
+    reserved = RESERVED_BYTES if device.startswith("cuda") else RESERVED_CPU_BYTES
+    return costs(config, item_bytes=dtype.itemsize, fp8_kv=options.fp8_kv, reserved=reserved)
 
 
 def pick_ops(device: str) -> Ops:

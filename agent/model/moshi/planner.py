@@ -17,7 +17,8 @@ from agent.model.moshi.layout import Block, Conv, Wanted, decoder_net, encoder_n
 
 GIB: Final = 2**30
 RESERVED_BYTES: Final = 2 * GIB
-"""Context, libraries' workspaces, graphs."""
+"""A card's context, libraries' workspaces, graphs."""
+RESERVED_CPU_BYTES: Final = GIB // 4
 PROMPTS_KEPT: Final = 8
 """Personas whose prompt is kept ready on the device."""
 PROMPT_FRAMES: Final = 256
@@ -50,7 +51,14 @@ class Costs:
         return self.weights + self.fixed + rows
 
 
-def costs(config: MoshiConfig, *, item_bytes: int = 2, mimi_item_bytes: int = 4, fp8_kv: bool = False) -> Costs:
+def costs(
+    config: MoshiConfig,
+    *,
+    item_bytes: int = 2,
+    mimi_item_bytes: int = 4,
+    fp8_kv: bool = False,
+    reserved: int = RESERVED_BYTES,
+) -> Costs:
     """``item_bytes``: of the transformers' type. The codec runs in float32."""
     lm = config.lm
     books = max(lm.spoken, lm.heard)
@@ -58,7 +66,7 @@ def costs(config: MoshiConfig, *, item_bytes: int = 2, mimi_item_bytes: int = 4,
     activations = 4 * (4 * lm.text_card + 16 * lm.dim + 6 * lm.hidden + 4 * lm.card)
     return Costs(
         weights=_bytes(lm_tensors(lm), item_bytes) + _bytes(mimi_tensors(config.mimi, books), mimi_item_bytes),
-        fixed=RESERVED_BYTES + PROMPTS_KEPT * PROMPT_FRAMES * frame,
+        fixed=reserved + PROMPTS_KEPT * PROMPT_FRAMES * frame,
         row=mimi_row_bytes(config.mimi, mimi_item_bytes) + activations,
         frame=frame,
     )

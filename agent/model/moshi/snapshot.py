@@ -9,7 +9,7 @@ import hashlib
 import json
 import struct
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Final
 
 import safetensors
@@ -19,6 +19,7 @@ import torch
 from agent.errors import ModelError
 from agent.model.moshi.config import MoshiConfig
 from agent.model.moshi.lm import LMRow
+from agent.model.moshi.orders import RowOrders
 from agent.model.moshi.tick import Tick
 from agent.model.protocol import Persona
 
@@ -27,20 +28,7 @@ _MAGIC: Final = b"moshi\0"
 VERSION: Final = 1
 
 
-@dataclass(slots=True)
-class RowPlan:
-    """What a row is made to say, beside what it would say by itself."""
-
-    persona: Persona = field(default_factory=Persona)
-    forced: deque[tuple[int, ...]] = field(default_factory=deque)
-    """Text and codes of the next steps (-2: free)."""
-    words: deque[int] = field(default_factory=deque)
-    """Text tokens to say when the model opens its mouth."""
-    silent: int = 0
-    """Steps for which it stays silent."""
-
-
-def pack_row(tick: Tick, row: int, plan: RowPlan) -> bytes:
+def pack_row(tick: Tick, row: int, orders: RowOrders) -> bytes:
     """Everything that the next step of ``row`` depends on."""
     kept = tick.lm.take_row(row)
     tensors = {f"memory.{name}": part for name, part in kept.memory.items()} | {"tokens": kept.tokens}
@@ -49,10 +37,10 @@ def pack_row(tick: Tick, row: int, plan: RowPlan) -> bytes:
     about = {
         "position": kept.position,
         "seed": int(tick.lm.seeds[row]),
-        "persona": asdict(plan.persona),
-        "forced": [list(step) for step in plan.forced],
-        "words": list(plan.words),
-        "silent": plan.silent,
+        "persona": asdict(orders.persona),
+        "forced": [list(step) for step in orders.forced],
+        "words": list(orders.words),
+        "silent": orders.silent,
     }
     described = json.dumps(about).encode()
     head = _HEAD.pack(_MAGIC, VERSION, fingerprint(tick), len(described))
@@ -60,7 +48,7 @@ def pack_row(tick: Tick, row: int, plan: RowPlan) -> bytes:
     return head + described + body
 
 
-def unpack_row(tick: Tick, row: int, blob: bytes) -> RowPlan:
+def unpack_row(tick: Tick, row: int, blob: bytes) -> RowOrders:
     """Inverse of ``pack_row``, into any row. Raises ``ModelError`` and changes nothing where it does not fit."""
     about, tensors = _read(blob, fingerprint(tick))
     try:
@@ -69,7 +57,7 @@ def unpack_row(tick: Tick, row: int, blob: bytes) -> RowPlan:
         states = {
             part: {name: tensors[f"{part}/{name}"] for name in state.tensors} for part, state in tick.states.items()
         }
-        plan = RowPlan(
+        orders = RowOrders(
             persona=Persona(**about["persona"]),
             forced=deque(tuple(step) for step in about["forced"]),
             words=deque(about["words"]),
@@ -82,7 +70,7 @@ def unpack_row(tick: Tick, row: int, blob: bytes) -> RowPlan:
     tick.lm.seeds[row] = seed
     for part, state in tick.states.items():
         state.put_row(row, states[part])
-    return plan
+    return orders
 
 
 def _read(blob: bytes, wanted: bytes) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
