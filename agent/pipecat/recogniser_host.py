@@ -193,8 +193,8 @@ class _Row:
             self._timer = None
         if self.listening.is_stuck(now):  # its request goes with the pipeline; the next utterance gets another one
             self._host.failed(f"no transcript within {FINAL_S:g} s")
-            if (utterance := self.listening.give_up()) is not None:
-                self._host.found(self._row, utterance, final=True)
+            if (open_one := self.listening.give_up()) is not None:
+                self._host.found(self._row, open_one, final=True)
             self.close()
             return
         due = self.listening.due_at()
