@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientResponse, ClientSession
 from yarl import URL
 
 from agent.api.openapi import document
@@ -131,24 +131,29 @@ async def send(http: ClientSession, make: Maker, method: str, path: str, operati
     url = URL(str(http._base_url).rstrip("/") + path + ("?" + "&".join(query) if query else ""), encoded=True)
     async with http.request(method, url, data=body, headers=headers) as answer:
         said = f"{method} {url} {headers} {body!r} -> {answer.status}"
-        assert answer.status < 500, said
         if len(str(url)) > LONGEST_LINE:  # the server's own limit: refused before there is a route
             assert answer.status == 400, said
-            return
-        described = operation["responses"].get(str(answer.status))
-        assert described is not None, said
-        content = described.get("content", {})
-        if not content:
-            assert await answer.read() == b"", said
-            return
-        assert answer.content_type in content, said
-        if answer.content_type == "text/event-stream":
-            answer.close()
-        elif "schema" in content[answer.content_type]:
-            wrong = violations(await answer.json(content_type=None), content[answer.content_type]["schema"], SHAPES)
-            assert not wrong, f"{said}: {wrong}"
         else:
-            await answer.read()
+            await check(answer, operation, said)
+
+
+async def check(answer: ClientResponse, operation: dict[str, Any], said: str) -> None:
+    """The answer is a documented one, in status, type and shape."""
+    assert answer.status < 500, said
+    described = operation["responses"].get(str(answer.status))
+    assert described is not None, said
+    content = described.get("content", {})
+    if not content:
+        assert await answer.read() == b"", said
+        return
+    assert answer.content_type in content, said
+    if answer.content_type == "text/event-stream":
+        answer.close()
+    elif "schema" in content[answer.content_type]:
+        wrong = violations(await answer.json(content_type=None), content[answer.content_type]["schema"], SHAPES)
+        assert not wrong, f"{said}: {wrong}"
+    else:
+        await answer.read()
 
 
 async def flood(
