@@ -12,7 +12,8 @@ import torch
 
 from agent.bench.statistics import percentile
 from agent.model.moshi.checkpoint import Tensors
-from agent.model.moshi.config import MIMI, MOSHI_7B, MoshiConfig, builtin
+from agent.model.moshi.config import MoshiConfig, builtin
+from agent.model.moshi.published import MIMI, MOSHI_7B
 
 
 def measure_reference(

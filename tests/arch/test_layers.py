@@ -60,7 +60,10 @@ FORBIDDEN: dict[str, set[str]] = {
     "agent.mcp": {"agent.session", "agent.dialogue", "agent.scheduler", "agent.pool", "agent.store", "telephony.net"},
     "agent.model": {"asyncio", "agent.session", "agent.store", "redis"},
     "agent.model.moshi": {"moshi"},  # the reference of its tests and the peer of its bench
-    **{f"agent.model.moshi.{name}": {"torch"} for name in ("config", "ears", "extra", "layout", "planner")},
+    **{
+        f"agent.model.moshi.{name}": {"torch"}
+        for name in ("config", "ears", "extra", "layout", "orders", "planner", "published")
+    },
     **{f"agent.model.{name}": {"torch"} for name in ("fakes", "parts", "protocol", "registry")},
     "agent.session": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
     "agent.switchboard": {"torch", "redis", "telephony.sip", "agent.store.sqlite", "agent.store.redis"},

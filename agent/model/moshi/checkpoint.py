@@ -128,7 +128,10 @@ def load_tensors(
             wrong.append(f"unknown: {_some(unknown)}")
         if wrong:
             raise ModelError(f"{path}: {'; '.join(wrong)}")
-        return {name: _read(present[source.name], source).to(dtype) for name, source in chosen.items()}
+        found = {name: _read(present[source.name], source).to(dtype) for name, source in chosen.items()}
+    if damaged := [name for name, part in found.items() if not torch.isfinite(part).all()]:
+        raise ModelError(f"{path}: not finite: {_some(damaged)}")
+    return found
 
 
 def _choose(

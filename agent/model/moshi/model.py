@@ -98,7 +98,7 @@ class MoshiModel:
             self._tick.reset(row, seed=0)
 
     def self_test(self) -> int:
-        """Faint noise through every row: audio must be finite and tokens must be tokens."""
+        """Faint noise through every row: what comes out must be tokens."""
         config = self._config.lm
         inputs = _noise(self._tick, SELF_TEST_NOISE)
         inputs.reset[:] = False

@@ -6,7 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from agent.model.moshi.config import MIMI, MOSHI_7B, MoshiConfig, read_config
+from agent.model.moshi.config import MoshiConfig, read_config
+from agent.model.moshi.published import MIMI, MOSHI_7B
 
 TEXT_CARD = 48
 CARD = 24

@@ -84,6 +84,8 @@ def test_every_missing_file_is_named(tmp_path: Path) -> None:
         ({"text_emb/weight": lambda: torch.zeros(3, 4)}, r"text_emb.weight is \[3, 4\], expected \[49, 64\]"),
         ({"text_emb/weight": lambda: torch.zeros(49, 64, dtype=torch.int8)}, "text_emb.weight is I8, expected one of"),
         ({"surprise": lambda: torch.zeros(1)}, "unknown: surprise"),
+        ({"text_emb/weight": lambda: torch.full((49, 64), float("nan"))}, "not finite: text_emb.weight"),
+        ({"linears/2/weight": lambda: torch.full((24, 32), float("inf"))}, "not finite: linears.2.weight"),
         (
             {"depformer/layers/0/self_attn/in_proj_weight": lambda: torch.zeros(7 * 96, 32)},
             r"in_proj_weight is \[672, 32\], expected \[768, 32\]",
