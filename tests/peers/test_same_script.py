@@ -17,6 +17,8 @@ from agent.bench.doors_compare import Conversation, Utterance, differences
 from agent.bench.doors_script import DOORS, REFERENCE, call_every_door, settings, tool_server
 from tests.peers.service_kit import all_ended, assert_clean_log, events, metric
 
+SPOILED_S = 0.03
+"""A caller that was later than this: measured 0.01 alone, 0.06 where conversations began to differ."""
 TURNS = ("what are your opening hours", "thank you that is enough for me now", "where is my parcel")
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -32,7 +34,7 @@ async def one_conversation(folder: Path) -> bool:
     asked: list[dict[str, Any]] = []
     async with tool_server(asked) as port, start_service(settings(folder, tool_port=port)) as service:
         calls = {call.door: call for call in await call_every_door(service)}
-        is_void = not all(call.result.pacing.is_good for call in calls.values())
+        is_void = any(call.result.pacing.worst_s > SPOILED_S for call in calls.values())
         status = {door: (call.result.book.status, call.result.book.reason) for door, call in calls.items()}
         reference = calls[REFERENCE].conversation
         apart = {door: differences(reference, call.conversation) for door, call in calls.items() if call.transport}
