@@ -284,6 +284,7 @@ def _add_bench(commands: Any) -> None:
     doors.add_argument("--delay-ms", type=float, default=0.0, help="one way to the double of Twilio")
     doors.add_argument("--json", action="store_true")
     doors.set_defaults(run=_bench_doors)
+
     pipecat = benches.add_parser("pipecat", help="Pipecat's live service beside our socket, and its services as parts")
     pipecat.add_argument("--parts", nargs="+", default=list(PIPECAT_PARTS), choices=PIPECAT_PARTS, metavar="PART",
                          help=f"of {', '.join(PIPECAT_PARTS)}; default: all")  # fmt: skip

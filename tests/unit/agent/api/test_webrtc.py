@@ -130,9 +130,12 @@ async def test_an_offer_that_comes_in_pieces_is_passed_on_whole() -> None:
             yield piece
             await asyncio.sleep(0.05)
 
-    async with served(behind) as there, front(FakeDesk(int(there.rpartition(":")[2]))) as (http, url):
-        async with http.post(f"{url}/v1/webrtc/whip", data=pieces()) as answer:
-            assert answer.status == 201
+    async with (
+        served(behind) as there,
+        front(FakeDesk(int(there.rpartition(":")[2]))) as (http, url),
+        http.post(f"{url}/v1/webrtc/whip", data=pieces()) as answer,
+    ):
+        assert answer.status == 201
     assert seen == [b"v=0\r\no=-\r\ns=-"]
 
 
