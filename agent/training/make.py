@@ -7,8 +7,10 @@ may fill one folder at once: each claims a shard before it makes it. Runs at low
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -26,6 +28,7 @@ from agent.training.recipe import Recipe, families, settle
 from agent.training.shard import shard_of, write
 
 NICE: Final = 10
+PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 def shard_path(folder: Path, index: int) -> Path:
@@ -62,7 +65,7 @@ def make(wanted: Recipe, folder: Path, hours: float, jobs: int) -> float:
             _tell(done, len(todo), wanted, spent, began)
         return spent
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_quietly) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_bound_to_us) as pool:
         waiting = [pool.submit(make_shard, wanted, folder, index) for index in todo]
         for done, finished in enumerate(as_completed(waiting), 1):
             spent += finished.result()
@@ -106,6 +109,13 @@ def _cpu_s() -> float:
 
 def _quietly() -> None:
     os.nice(NICE)
+
+
+def _bound_to_us() -> None:
+    """A worker, quiet as we are; Linux ends it when we are killed, which would otherwise leave it waiting for ever."""
+    _quietly()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _tell(done: int, total: int, wanted: Recipe, spent: float, began: float) -> None:
