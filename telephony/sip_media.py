@@ -90,7 +90,8 @@ class SipMedia:
                 if leg.media is not None:
                     await self._edge.open(leg.info.leg_id, leg.media, leg.seat)
             except TelephonyError as error:
-                self._on_failed(leg, "edge_lost", str(error))
+                if not self.edge_is_lost:  # lost once more (a dying edge can still take a connection): the next one
+                    self._on_failed(leg, "edge_lost", str(error))
 
     async def close(self, leg: SipLeg) -> MediaQuality | None:
         """End the media; its last counters where there are any."""

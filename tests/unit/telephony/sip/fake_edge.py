@@ -28,10 +28,12 @@ class FakeEdge:
         self.commands: list[tuple[Any, ...]] = []
         self.media: dict[str, LegMedia] = {}
         self.refuses: set[str] = set()
+        self.on_refusal: Callable[[], None] = lambda: None
 
     def _note(self, command: str, *values: Any) -> None:
         self.commands.append((command, *values))
         if command in self.refuses:
+            self.on_refusal()
             raise MediaError(f"no {command}")
 
     async def reserve(self, leg_id: str, port: int | None = None) -> int:

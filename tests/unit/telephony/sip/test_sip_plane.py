@@ -203,6 +203,26 @@ async def test_leg_whose_port_is_gone_ends_as_edge_lost() -> None:
         assert (last.by, last.reason) == ("edge", "edge_lost")
 
 
+async def test_edge_that_is_lost_again_while_it_gets_its_legs_back_ends_none_of_them() -> None:
+    """A dying edge took the front's new connection, and the call was given up half a millisecond later."""
+    edge = FakeEdge()
+    async with pair(callee=plane(edge)) as both:
+        _, inbound = await established(both)
+        both.callee.edge_lost()
+        edge.refuses = {"reserve"}
+        edge.on_refusal = both.callee.edge_lost
+        await both.callee.edge_restored()
+        edge.refuses, edge.on_refusal = set(), lambda: None
+        edge.commands.clear()
+        await both.callee.edge_restored()
+        assert edge.commands == [
+            ("reserve", inbound.info.leg_id, inbound.port),
+            ("open", inbound.info.leg_id, SEAT),
+        ]
+        await inbound.reroute(SEAT)
+        assert edge.commands[-1] == ("route", inbound.info.leg_id, SEAT)
+
+
 async def test_edge_that_cannot_open_fails_the_answer_and_leaves_the_call_refusable() -> None:
     edge = FakeEdge()
     edge.refuses = {"open"}
