@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEV_STAMP := $(VENV)/.ready-dev
 ARGS ?=
 MODEL ?=
-# Tests that need no other program run side by side; those with peers and real time need the machine for themselves.
+# Tests that need no other program run side by side; those with peers and real time mostly wait.
 QUICK := not peer and not slow and not fuzz and not soak
 
 .DEFAULT_GOAL := help
@@ -38,7 +38,7 @@ system: ## install the programs that some tests call, where that is possible (ro
 
 test: $(DEV_STAMP) system ## all tests
 	$(BIN)/python -m pytest -q -m '$(QUICK)' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m '(peer or slow) and not fuzz and not soak'
+	$(BIN)/python -m pytest -q -m '(peer or slow) and not fuzz and not soak' -n 2 --dist loadfile
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
 	$(BIN)/python -m pytest -q -m '$(QUICK)' -n 2 --dist loadfile

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from agent.simulator.media import MediaThread
 from agent.simulator.script import parse_script
 from tests.peers.service_kit import all_ended, assert_clean_log, log_text, timeline
 from tests.peers.speech_servers import speech_server
-from tests.unit.agent.remote.llm_server import llm_server, saying
+from tests.unit.agent.remote.llm_server import Behaviour, Reply, llm_server, saying
 
 pytestmark = [
     pytest.mark.peer,
@@ -62,6 +62,16 @@ steps:
 """
 
 
+def after(happens: Callable[[], None], behaviour: Behaviour) -> Behaviour:
+    """The same answer, and something happens before its first word."""
+
+    async def answer(reply: Reply) -> None:
+        happens()
+        await behaviour(reply)
+
+    return answer
+
+
 def words_heard(entries: list[dict[str, Any]]) -> str:
     ended = [e["data"] for e in entries if e["kind"] == "utterance" and e["data"]["phase"] == "ended"]
     return " ".join(data["heard"] for data in ended if data["heard"])
@@ -75,23 +85,14 @@ async def test_a_call_with_three_services_is_heard_answered_interrupted_and_surv
     transcripts = ["Where is my parcel?", "No, stop. I want to speak to a person."]
     async with (
         speech_server(transcripts=transcripts) as speech,
-        llm_server(saying(LONG), saying(LAST)) as chat,
+        llm_server(saying(LONG), after(lambda: setattr(speech, "voice", "refusing"), saying(LAST))) as chat,
     ):
         path = tmp_path / "agent.yaml"
         path.write_text(AGENT.format(speech=speech.url, chat=chat.url, greeting=GREETING))
         settings = {"agent.dialogue": str(path), "agent.disclosure": DISCLOSURE, "engine.spare": 0}
         async with start_service(settings) as service:
-
-            async def fail_later() -> None:
-                """From the second request on the voice's vendor refuses: the caller hears our own voice instead."""
-                while len(chat.requests) < 2:
-                    await asyncio.sleep(0.02)
-                speech.voice = "refusing"
-
-            failing = asyncio.create_task(fail_later())
             with MediaThread() as media:
                 result = await run_call(service.sip_uri, parse_script(SCRIPT), media=media)
-            await failing
             (call,) = await all_ended(service, 1)
             entries = await timeline(service, call["call_id"])
             assert_clean_log(service)
