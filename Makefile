@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEV_STAMP := $(VENV)/.ready-dev
 ARGS ?=
 MODEL ?=
-# Tests that need no other program run side by side; those with peers and real time mostly wait.
+# Tests that need no other program; those with peers mostly wait and run two at a time.
 QUICK := not peer and not slow and not fuzz and not soak
 
 .DEFAULT_GOAL := help
@@ -37,11 +37,11 @@ system: ## install the programs that some tests call, where that is possible (ro
 	@sh tests/peers/install.sh
 
 test: $(DEV_STAMP) system ## all tests
-	$(BIN)/python -m pytest -q -m '$(QUICK)' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m '$(QUICK)'
 	$(BIN)/python -m pytest -q -m '(peer or slow) and not fuzz and not soak' -n 2 --dist loadfile
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
-	$(BIN)/python -m pytest -q -m '$(QUICK)' -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -m '$(QUICK)'
 
 fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (an hour; MESSAGES=1000 is shorter)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
