@@ -7,7 +7,6 @@ import contextlib
 import json
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -33,6 +32,7 @@ from agent.supervisor import Role, Supervisor
 from agent.webrtc import PROCESS as WEBRTC
 from agent.webrtc import edge_options as webrtc_options
 from agent.webrtc import settled
+from telephony.loopback import free_port
 
 READY_FILE = "ready.json"
 """Written by the front when calls can come: ports, processes, voice."""
@@ -136,14 +136,6 @@ def with_example(config: Config, run_folder: str) -> tuple[Config, list[Role]]:
     )
     agent = replace(agent, decision_url=f"{url}/webhooks", tool_url=f"{url}/webhooks")
     return replace(config, agent=agent, webhooks=webhooks), [role]
-
-
-def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def serve(config: Config, *, log: Log) -> int:

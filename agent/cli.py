@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from agent import VERSION
+from agent.argument_types import count, positive
+from agent.commands.bench import add_bench
+from agent.commands.options import key_of, loaded, models_folder, with_config, with_key, with_models
 from agent.errors import AgentError, ConfigError
 
 EXIT_USAGE = 2
-PIPECAT_PARTS = ("latency", "context", "parts")
-DOOR_PARTS = ("browser", "twilio", "neighbours", "script")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_call(commands)
     _add_demo(commands)
     _add_load(commands)
-    _add_bench(commands)
+    add_bench(commands)
     _add_config(commands)
     _add_doctor(commands)
     _add_keys(commands)
@@ -57,52 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    """An argument that is a whole number from 1 on."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def _positive(text: str) -> float:
-    """An argument that is a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("must be above 0")
-    return number
-
-
-def _with_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file (environment and flags win over it)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting, e.g. sip.port=5070"
-    )
-    parser.add_argument("--sip-port", type=int, metavar="N", help="SIP port (UDP)")
-    parser.add_argument("--http-port", type=int, metavar="N", help="HTTP port")
-    parser.add_argument("--model", metavar="NAME", help="parts (default), vad, echo, talker, silent, marker")
-
-
-def _load(arguments: argparse.Namespace) -> Any:
-    from agent.config_load import load_config, process_environment
-
-    flags: dict[str, object] = {}
-    for setting in arguments.set:
-        key, separator, value = setting.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
-        flags[key] = value
-    named = {"sip.port": arguments.sip_port, "http.port": arguments.http_port, "engine.model": arguments.model}
-    flags |= {key: value for key, value in named.items() if value is not None}
-    return load_config(arguments.config, process_environment(), flags)
-
-
 # --- serve ---------------------------------------------------------------------------------------------------------
 
 
 def _add_serve(commands: Any) -> None:
     parser = commands.add_parser("serve", help="answer calls")
-    _with_config(parser)
+    with_config(parser)
     parser.set_defaults(run=_serve)
 
 
@@ -111,7 +72,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from agent.app import serve
     from agent.parts import open_brain, with_agent_file
 
-    config = with_agent_file(_load(arguments).config)
+    config = with_agent_file(loaded(arguments).config)
     open_brain(config)  # a dialogue that cannot be used stops the start here, with its line
     writer = logging.configure(config.log.format, config.log.level, config.log.mask_numbers)
     try:
@@ -136,20 +97,9 @@ def _add_call(commands: Any) -> None:
     parser.add_argument("--script", type=Path, help="caller script (YAML); default: the shipped parcel conversation")
     parser.add_argument("--out", type=Path, default=Path("out/call"), help="folder for recording, truth and page")
     parser.add_argument("--http", default="", metavar="URL", help="the service's HTTP address, to show words and floor")
-    _with_key(parser)
+    with_key(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_call)
-
-
-def _with_key(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--key", default="", help="API key of the service (better: in CROSSTALK_API_KEY)")
-
-
-def _key(arguments: argparse.Namespace) -> str:
-    """The key of a command: others on this machine can read an argument, but not the environment."""
-    from agent.config_load import process_environment
-
-    return str(arguments.key or process_environment().get("CROSSTALK_API_KEY", ""))
 
 
 def _call(arguments: argparse.Namespace) -> int:
@@ -161,7 +111,7 @@ def _call(arguments: argparse.Namespace) -> int:
             arguments.script,
             arguments.out,
             http_url=arguments.http,
-            key=_key(arguments),
+            key=key_of(arguments),
             as_json=arguments.json,
             twilio=_twilio_account(arguments),
             token=_stream_token(arguments),
@@ -216,11 +166,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _add_load(commands: Any) -> None:
     parser = commands.add_parser("load", help="many simulated callers at once")
     parser.add_argument("uri", nargs="?", help="target; default: a service of its own on this machine")
-    parser.add_argument("--calls", type=_count, default=40)
-    parser.add_argument("--rate", type=_positive, default=5.0, help="new calls per second")
-    parser.add_argument("--seconds", type=_positive, default=60.0, help="length of a call")
+    parser.add_argument("--calls", type=count, default=40)
+    parser.add_argument("--rate", type=positive, default=5.0, help="new calls per second")
+    parser.add_argument("--seconds", type=positive, default=60.0, help="length of a call")
     parser.add_argument("--http", default="", metavar="URL", help="the target's HTTP address, for its CPU figures")
-    _with_key(parser)
+    with_key(parser)
     parser.add_argument("--model", default="vad", help="model of the own service (vad, parts, echo …)")
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=_load_test)
@@ -234,7 +184,7 @@ def _load_test(arguments: argparse.Namespace) -> int:
         load_command(
             arguments.uri,
             http_url=arguments.http,
-            key=_key(arguments),
+            key=key_of(arguments),
             calls=arguments.calls,
             rate=arguments.rate,
             seconds=arguments.seconds,
@@ -245,172 +195,13 @@ def _load_test(arguments: argparse.Namespace) -> int:
     )
 
 
-# --- benches -------------------------------------------------------------------------------------------------------
-
-
-def _add_bench(commands: Any) -> None:
-    benches = commands.add_parser("bench", help="benchmarks").add_subparsers(required=True, metavar="BENCH")
-    duplex = benches.add_parser("duplex", help="turn taking, measured on the wire (docs/benchmarks.md)")
-    duplex.add_argument("--speech", type=Path, metavar="DIR", help="folder with recorded clips and manifest.csv")
-    duplex.add_argument(
-        "--events", type=_count, default=24, help="events of each kind and profile (200 for headline figures: hours)"
-    )
-    duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
-    duplex.add_argument("--json", action="store_true")
-    duplex.set_defaults(run=_bench_duplex)
-    engine = benches.add_parser("engine", help="a speech-native model's tick on this device (extra gpu)")
-    _add_engine_arguments(engine)
-    engine.set_defaults(run=_bench_engine)
-    media = benches.add_parser("media", help="the media plane alone")
-    media.add_argument("--calls", type=_count, default=500)
-    media.add_argument("--seconds", type=_positive, default=10.0)
-    media.add_argument("--json", action="store_true")
-    media.set_defaults(run=_bench_media)
-    voice = benches.add_parser("voice", help="what voices cost, and what a listener understands of them")
-    _add_voice_arguments(voice)
-    _with_models(voice)
-    voice.set_defaults(run=_bench_voice)
-    webrtc = benches.add_parser("webrtc", help="browsers' legs, beside aiortc as it comes")
-    webrtc.add_argument("--legs", type=_count, default=6)
-    webrtc.add_argument("--seconds", type=_positive, default=10.0)
-    webrtc.add_argument("--json", action="store_true")
-    webrtc.set_defaults(run=_bench_webrtc)
-
-    doors = benches.add_parser("doors", help="browsers, Twilio and sessions beside the telephone")
-    doors.add_argument("--parts", nargs="+", default=list(DOOR_PARTS), choices=DOOR_PARTS, metavar="PART",
-                       help=f"of {', '.join(DOOR_PARTS)}; default: all")  # fmt: skip
-    doors.add_argument("--rounds", type=_count, default=3, help="more of them, surer figures (about 7 minutes for 3)")
-    doors.add_argument("--legs", type=_count, default=4, help="calls that come and go beside the telephone")
-    doors.add_argument("--delay-ms", type=float, default=0.0, help="one way to the double of Twilio")
-    doors.add_argument("--json", action="store_true")
-    doors.set_defaults(run=_bench_doors)
-
-    pipecat = benches.add_parser("pipecat", help="Pipecat's live service beside our socket, and its services as parts")
-    pipecat.add_argument("--parts", nargs="+", default=list(PIPECAT_PARTS), choices=PIPECAT_PARTS, metavar="PART",
-                         help=f"of {', '.join(PIPECAT_PARTS)}; default: all")  # fmt: skip
-    pipecat.add_argument("--interruptions", type=_count, default=50, help="answers to be cut (about 10 s each)")
-    pipecat.add_argument("--calls", type=_count, default=4, help="calls at once whose parts are measured")
-    pipecat.add_argument("--rounds", type=_count, default=10, help="of 8 sounds through both doors")
-    pipecat.add_argument("--json", action="store_true")
-    pipecat.set_defaults(run=_bench_pipecat)
-
-
-def _bench_duplex(arguments: argparse.Namespace) -> int:
-    from agent.app import start_service
-    from agent.bench.duplex import duplex_command
-
-    return asyncio.run(
-        duplex_command(
-            speech=arguments.speech,
-            events=arguments.events,
-            quick=arguments.quick,
-            as_json=arguments.json,
-            start_service=start_service,
-        )
-    )
-
-
-def _add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    from agent.bench.engine_command import add_arguments
-
-    add_arguments(parser)
-
-
-def _bench_engine(arguments: argparse.Namespace) -> int:
-    from agent.bench.engine_command import run_engine_bench
-
-    result = run_engine_bench(arguments)
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        from agent.bench.engine import table
-
-        print("\n".join(table(result)))
-    return 0
-
-
-def _bench_media(arguments: argparse.Namespace) -> int:
-    from agent.bench.media import run_media_bench
-
-    result = run_media_bench(arguments.calls, arguments.seconds)
-    _show(result, as_json=arguments.json)
-    return 0
-
-
-def _add_voice_arguments(parser: argparse.ArgumentParser) -> None:
-    from agent.bench.voice_arguments import add_arguments
-
-    add_arguments(parser)
-
-
-def _bench_voice(arguments: argparse.Namespace) -> int:
-    from agent.bench.voice import run_voice_bench, table
-
-    result = run_voice_bench(
-        arguments.voice, models=_models_folder(arguments), listener=arguments.listener, program=arguments.program
-    )
-    print(json.dumps(result) if arguments.json else table(result))
-    return 0
-
-
-def _bench_webrtc(arguments: argparse.Namespace) -> int:
-    from agent.app import start_service
-    from agent.bench.webrtc import webrtc_bench
-
-    result = asyncio.run(webrtc_bench(legs=arguments.legs, seconds=arguments.seconds, start_service=start_service))
-    _show(result, as_json=arguments.json)
-    return 0
-
-
-def _bench_doors(arguments: argparse.Namespace) -> int:
-    from agent.app import start_service
-    from agent.bench.doors import doors_command
-
-    return asyncio.run(
-        doors_command(
-            parts=arguments.parts,
-            rounds=arguments.rounds,
-            legs=arguments.legs,
-            delay_ms=arguments.delay_ms,
-            as_json=arguments.json,
-            start_service=start_service,
-        )
-    )
-
-
-def _bench_pipecat(arguments: argparse.Namespace) -> int:
-    from agent.app import start_service
-    from agent.bench.pipecat import pipecat_bench
-
-    result = asyncio.run(
-        pipecat_bench(
-            start_service=start_service,
-            parts=arguments.parts,
-            interruptions=arguments.interruptions,
-            calls=arguments.calls,
-            rounds=arguments.rounds,
-        )
-    )
-    _show(result, as_json=arguments.json)
-    return 0
-
-
-def _show(result: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result))
-        return
-    width = max(len(key) for key in result)
-    for key, value in result.items():
-        print(f"{key:<{width}}  {value}")
-
-
 # --- config and doctor ---------------------------------------------------------------------------------------------
 
 
 def _add_config(commands: Any) -> None:
     actions = commands.add_parser("config", help="the configuration").add_subparsers(required=True, metavar="ACTION")
     show = actions.add_parser("show", help="effective values and where each comes from")
-    _with_config(show)
+    with_config(show)
     show.add_argument("--json", action="store_true")
     show.set_defaults(run=_config_show)
 
@@ -418,13 +209,13 @@ def _add_config(commands: Any) -> None:
 def _config_show(arguments: argparse.Namespace) -> int:
     from agent.config_load import render
 
-    print(render(_load(arguments), as_json=arguments.json))
+    print(render(loaded(arguments), as_json=arguments.json))
     return 0
 
 
 def _add_doctor(commands: Any) -> None:
     parser = commands.add_parser("doctor", help="check this machine and the configuration")
-    _with_config(parser)
+    with_config(parser)
     parser.add_argument("--json", action="store_true")
     parser.set_defaults(run=_doctor)
 
@@ -432,7 +223,7 @@ def _add_doctor(commands: Any) -> None:
 def _doctor(arguments: argparse.Namespace) -> int:
     from agent.doctor import run_doctor
 
-    checks = run_doctor(_load(arguments))
+    checks = run_doctor(loaded(arguments))
     if arguments.json:
         print(
             json.dumps([{"name": c.name, "status": c.status, "detail": c.detail, "advice": c.advice} for c in checks])
@@ -455,7 +246,7 @@ def _add_keys(commands: Any) -> None:
     create.add_argument("name", help="what it is for")
     create.add_argument("--tenant", default="*", help="tenant it is for; default: * (the operator, all tenants)")
     create.add_argument("--scope", action="append", default=[], help="one scope; may be repeated; default: all")
-    create.add_argument("--days", type=_positive, help="days until it expires; default: never")
+    create.add_argument("--days", type=positive, help="days until it expires; default: never")
     revoke = actions.add_parser("revoke", help="end a key, at once")
     revoke.add_argument("key_id", metavar="ID")
     for parser, run in (
@@ -463,7 +254,7 @@ def _add_keys(commands: Any) -> None:
         (actions.add_parser("list", help="keys, without their text"), _keys_list),
         (revoke, _keys_revoke),
     ):
-        _with_config(parser)
+        with_config(parser)
         parser.add_argument("--json", action="store_true")
         parser.set_defaults(run=run)
 
@@ -501,24 +292,10 @@ def _keys_revoke(arguments: argparse.Namespace) -> int:
 
 
 def _api_folder(arguments: argparse.Namespace) -> Path:
-    return Path(_load(arguments).config.api.folder)
+    return Path(loaded(arguments).config.api.folder)
 
 
 # --- models --------------------------------------------------------------------------------------------------------
-
-
-def _with_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file that may set models.folder")
-    parser.add_argument("--folder", type=Path, metavar="DIR", help="where models are kept; default: models.folder")
-    parser.add_argument("--json", action="store_true", help="print JSON and nothing else to stdout")
-
-
-def _models_folder(arguments: argparse.Namespace) -> Path:
-    from agent.config_load import load_config, process_environment
-
-    if arguments.folder is not None:
-        return Path(arguments.folder)
-    return Path(load_config(arguments.config, process_environment(), {}).config.models.folder)
 
 
 def _add_pull(commands: Any) -> None:
@@ -526,14 +303,14 @@ def _add_pull(commands: Any) -> None:
 
     parser = commands.add_parser("pull", help="bring a voice or recogniser: pinned, checked, licence accepted")
     add_arguments(parser)
-    _with_models(parser)
+    with_models(parser)
     parser.set_defaults(run=_pull)
 
 
 def _pull(arguments: argparse.Namespace) -> int:
     from agent.pull.arguments import run
 
-    answer = run(arguments, _models_folder(arguments), sys.stdin if sys.stdin.isatty() else None)
+    answer = run(arguments, models_folder(arguments), sys.stdin if sys.stdin.isatty() else None)
     if arguments.json:
         print(json.dumps(answer.data))
     elif answer.text:
@@ -546,7 +323,7 @@ def _add_transcribe(commands: Any) -> None:
 
     parser = commands.add_parser("transcribe", help="what was said in recordings, by a model of crosstalk pull")
     add_arguments(parser)
-    _with_models(parser)
+    with_models(parser)
     parser.set_defaults(run=_transcribe)
 
 
@@ -556,7 +333,7 @@ def _transcribe(arguments: argparse.Namespace) -> int:
 
     results = transcripts(
         arguments.recordings,
-        Path(located(str(_models_folder(arguments)), arguments.model)),
+        Path(located(str(models_folder(arguments)), arguments.model)),
         language=arguments.language,
         only=arguments.only,
         threads=arguments.threads,

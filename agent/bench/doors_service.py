@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from agent.simulator.twilio_call import TwilioAccount
+from telephony.loopback import free_port
 
 AUTH_TOKEN = "auth-token-of-the-double"
 ACCOUNT = TwilioAccount(auth_token=AUTH_TOKEN)
@@ -36,14 +36,6 @@ class Running(Protocol):
 
 
 StartService = Callable[[Mapping[str, object]], AbstractAsyncContextManager[Running]]
-
-
-def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def open_doors(*doors: str, browsers: bool = False, more: Mapping[str, object] | None = None) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from agent.argument_types import count
 from agent.model.moshi.extra import need_extra
 
 ROWS: Final = "1,8,16,32,64,128"
@@ -17,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--random-weights", action="store_true", help="of the model's shape: speed is the same")
     parser.add_argument("--rows", type=row_counts, default=row_counts(ROWS), metavar="N,N…", help=f"default: {ROWS}")
-    parser.add_argument("--window", type=_one_or_more, default=3000, metavar="FRAMES", help="80 ms each")
-    parser.add_argument("--ticks", type=_one_or_more, default=200, help="per row count")
+    parser.add_argument("--window", type=count, default=3000, metavar="FRAMES", help="80 ms each")
+    parser.add_argument("--ticks", type=count, default=200, help="per row count")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 …")
     parser.add_argument("--dtype", default="auto", choices=("auto", "bfloat16", "float32"))
     parser.add_argument("--fp8-kv", action="store_true", help="keys and values in 8 bits")
@@ -33,16 +34,9 @@ def row_counts(text: str) -> tuple[int, ...]:
         counts = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of row counts") from None
-    if not all(1 <= count <= MOST_ROWS for count in counts):
+    if not all(1 <= rows <= MOST_ROWS for rows in counts):
         raise argparse.ArgumentTypeError(f"row counts are 1 to {MOST_ROWS}")
     return counts
-
-
-def _one_or_more(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 def run_engine_bench(arguments: argparse.Namespace) -> dict[str, Any]:
