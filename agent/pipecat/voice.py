@@ -6,9 +6,7 @@ missing. A call whose service has failed twice in a row stays with our own voice
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Final
@@ -26,6 +24,7 @@ from agent.voice.protocol import SpeechChunk, Voice, VoiceInfo, WordSpan
 from agent.voice.shape import RATE_HZ, Pcm
 from agent.voice.wire import Kind, unpack_audio, unpack_times
 from agent.voice.worker import VoiceWorker
+from agent.voice.workers import VoiceWorkers
 
 START_S: Final = 30.0
 """Pipecat takes 1 to 3 s to import."""
@@ -33,7 +32,6 @@ SILENCE_S: Final = 6.0
 """A host says why a service is silent before that: one that does not is stuck."""
 MOST_FAILURES: Final = 2
 """In a row, in one call."""
-MOST_DEATHS, DEATHS_WITHIN_S = 8, 30.0
 PRELOADING: Final = ""
 """The call whose pipeline renders phrases ahead of time."""
 
@@ -53,11 +51,8 @@ class PipecatVoice:
         """``fallback`` is started and stopped here. ``on_failure(call_id, why)``: the service could not speak."""
         self._spec = spec
         self._fallback = fallback
-        self._told_death = on_death
         self.on_failure = on_failure
-        self._workers: list[VoiceWorker] = []
-        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
-        self._closing = False
+        self._workers = VoiceWorkers(spawner("voice", spec), what="process of the Pipecat voice", on_death=on_death)
         self._voice_key = hashlib.sha256(spec.to_json().encode()).hexdigest()[:16]
         self.cache = PhraseCache(cache_phrases)
         self._shared = _Speaker(self, PRELOADING)
@@ -74,19 +69,14 @@ class PipecatVoice:
     async def start(self) -> None:
         """Start the processes. Raises ``VoiceFailed``."""
         await self._fallback.start()
-        self._workers = [self._spawn() for _ in range(self._spec.processes)]
         try:
-            for worker in self._workers:
-                await worker.ready(START_S)
+            await self._workers.start(self._spec.processes, within_s=START_S)
         except VoiceFailed:
-            await self.stop()
+            await self._fallback.stop()
             raise
 
     async def stop(self) -> None:
-        self._closing = True
-        workers, self._workers = self._workers, []
-        for worker in workers:
-            await worker.close()
+        await self._workers.stop()
         await self._fallback.stop()
 
     async def preload(self, phrases: list[str]) -> None:
@@ -119,35 +109,7 @@ class PipecatVoice:
 
     def worker_of(self, call_id: str) -> VoiceWorker:
         """The call's process: always the same while it lives. Raises ``VoiceFailed``."""
-        if not self._workers and self._may_restart():
-            self._workers.append(self._spawn())
-        if not self._workers:
-            raise VoiceFailed("no process of the Pipecat voice is alive")
-        return self._workers[int(hashlib.sha256(call_id.encode()).hexdigest(), 16) % len(self._workers)]
-
-    # --- processes ---
-
-    def _spawn(self) -> VoiceWorker:
-        try:
-            return VoiceWorker(spawner("voice", self._spec), on_death=self._replace)
-        except OSError as refused:
-            raise VoiceFailed(f"no process of the Pipecat voice can be started: {refused}") from None
-
-    def _may_restart(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        return not self._closing and (len(self._deaths) < MOST_DEATHS or now - self._deaths[0] > DEATHS_WITHIN_S)
-
-    def _replace(self, dead: VoiceWorker) -> None:
-        if dead not in self._workers:
-            return
-        place = self._workers.index(dead)
-        may = self._may_restart()
-        self._deaths.append(asyncio.get_running_loop().time())
-        self._workers.remove(dead)
-        if may:
-            with suppress(VoiceFailed):
-                self._workers.insert(place, self._spawn())
-        self._told_death(dead.pid)
+        return self._workers.at(int(hashlib.sha256(call_id.encode()).hexdigest(), 16))
 
 
 class _Speaker:

@@ -8,9 +8,8 @@ sample that its hearer has.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from agent.voice.protocol import SpeechChunk, VoiceInfo
 from agent.voice.shape import RATE_HZ, Pcm
 from agent.voice.wire import Frame, Kind, unpack_audio, unpack_times
 from agent.voice.worker import Request, VoiceWorker, spawner
+from agent.voice.workers import VoiceWorkers
 
 START_TIMEOUT_S: Final = 15.0
 SILENCE_TIMEOUT_S: Final = 5.0
@@ -38,8 +38,6 @@ PRELOAD_SLACK_MS: Final = 60_000
 """Nobody waits for a phrase that is rendered ahead of time."""
 TRIES: Final = 2
 """How often one clause may take its process down before its utterance fails."""
-MOST_DEATHS, DEATHS_WITHIN_S = 8, 30.0
-"""More deaths than that and no new process is started: something is wrong that a restart does not cure."""
 
 
 class ProcessVoice:
@@ -67,12 +65,9 @@ class ProcessVoice:
         self._start_s = SLOW_START_TIMEOUT_S if loads else START_TIMEOUT_S
         self._silence_s = SLOW_SILENCE_TIMEOUT_S if loads else SILENCE_TIMEOUT_S
         self._count = processes
-        self._told = on_death
-        self._workers: list[VoiceWorker] = []
-        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        spawn = spawner(self._engine, self._name)
+        self._workers = VoiceWorkers(spawn, what="voice process", on_death=on_death)
         self.cache = PhraseCache(0 if self._engine == "marker" else cache_phrases)  # its words depend on their place
-        self.restarts = 0
-        """Processes that had to be replaced."""
         self._info = VoiceInfo(name=choice.label, exact_word_times=choice.engine in EXACT, why=choice.why)
 
     @property
@@ -84,20 +79,17 @@ class ProcessVoice:
         """As it was chosen."""
         return self._engine
 
+    @property
+    def restarts(self) -> int:
+        """Processes that had to be replaced."""
+        return self._workers.restarts
+
     async def start(self) -> None:
         """Start the processes and warm them up. Raises ``VoiceFailed``."""
-        self._workers = [self._spawn() for _ in range(self._count)]
-        try:
-            for worker in self._workers:
-                await worker.ready(self._start_s)
-        except VoiceFailed:
-            await self.stop()
-            raise
+        await self._workers.start(self._count, within_s=self._start_s)
 
     async def stop(self) -> None:
-        workers, self._workers = self._workers, []
-        for worker in workers:
-            await worker.close()
+        await self._workers.stop()
 
     async def preload(self, phrases: list[str]) -> None:
         """Render phrases into the cache ahead of time."""
@@ -147,7 +139,7 @@ class ProcessVoice:
         heard: list[Pcm] = []
         times: Times | None = None
         for _ in range(TRIES):
-            worker = self._pick()
+            worker = self._workers.least_busy()
             request = worker.speak(job, slack_ms)
             known = sum(pcm.size for pcm in heard)  # of an earlier try: not said twice
             ended = False
@@ -170,43 +162,6 @@ class ProcessVoice:
             finally:
                 worker.finish(request, cancel=not ended)
         raise VoiceFailed("the voice processes died over this clause")
-
-    # --- processes ---
-
-    def _pick(self) -> VoiceWorker:
-        """The process with the least to do; equals take turns. Raises ``VoiceFailed`` when there is none."""
-        if not self._workers and self._may_restart():
-            self._workers.append(self._spawn())
-        if not self._workers:
-            raise VoiceFailed("no voice process is alive")
-        chosen = min(self._workers, key=lambda worker: worker.open_requests)
-        self._workers.remove(chosen)
-        self._workers.append(chosen)
-        return chosen
-
-    def _spawn(self) -> VoiceWorker:
-        try:
-            return VoiceWorker(spawner(self._engine, self._name), on_death=self._replace)
-        except OSError as refused:
-            raise VoiceFailed(f"no voice process can be started: {refused}") from None
-
-    def _may_restart(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        return len(self._deaths) < MOST_DEATHS or now - self._deaths[0] > DEATHS_WITHIN_S
-
-    def _replace(self, dead: VoiceWorker) -> None:
-        """A process ended by itself: start another in its place, unless that has happened too often."""
-        if dead not in self._workers:
-            return
-        self._workers.remove(dead)
-        may = self._may_restart()
-        self._deaths.append(asyncio.get_running_loop().time())
-        if may:
-            self.restarts += 1
-            with suppress(VoiceFailed):  # ``_pick`` tries again and tells the utterance that needs it
-                self._workers.append(self._spawn())
-        if self._told is not None:
-            self._told(dead.pid)
 
 
 async def _next_frame(worker: VoiceWorker, request: Request, silence_s: float) -> Frame | None:

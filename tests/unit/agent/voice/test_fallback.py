@@ -188,7 +188,7 @@ async def test_killed_process_whose_restart_fails_leaves_the_word_to_another_eng
     def refuse() -> VoiceWorker:
         raise VoiceFailed("no voice process can be started: test")
 
-    monkeypatch.setattr(first, "_spawn", refuse)
+    monkeypatch.setattr(first._workers, "_spawn", refuse)
     try:
         chunks: list[SpeechChunk] = []
         async with aclosing(voice.speak(TEXT)) as speaking:

@@ -16,8 +16,9 @@ from agent.voice import choose as choosing
 from agent.voice import client, flite, pico, worker
 from agent.voice.cache import Phrase, PhraseCache
 from agent.voice.choose import choose
-from agent.voice.client import MOST_DEATHS, ProcessVoice
+from agent.voice.client import ProcessVoice
 from agent.voice.protocol import SpeechChunk, WordSpan
+from agent.voice.workers import MOST_DEATHS
 from telephony.audio.marker import decode_marker
 
 TEXT = "Your parcel 12345678 is on its way, and it will be there tomorrow before noon. Anything else?"
