@@ -142,7 +142,7 @@ def _published(folder: ModelFolder, work: Path, model: PinnedModel, source: str)
         source=source,
         licence=model.licence.id,
         accepted_at=_now(),
-        files=tuple(HeldFile(name=file.name, size=file.size, sha256=file.sha256) for file in model.files),
+        files=_pinned_files(model),
     )
     return Pulled(held=held, folder=folder.publish(work, held), fresh=True)
 
@@ -150,10 +150,14 @@ def _published(folder: ModelFolder, work: Path, model: PinnedModel, source: str)
 def _whole(folder: ModelFolder, model: PinnedModel) -> Pulled | None:
     """The model where it is there already, with the files of today's pins."""
     held = folder.get(model.name)
-    wanted = tuple(HeldFile(name=file.name, size=file.size, sha256=file.sha256) for file in model.files)
+    wanted = _pinned_files(model)
     if held is None or held.files != wanted or folder.problems(held):
         return None
     return Pulled(held=held, folder=folder.path(model.name), fresh=False)
+
+
+def _pinned_files(model: PinnedModel) -> tuple[HeldFile, ...]:
+    return tuple(HeldFile(name=file.name, size=file.size, sha256=file.sha256) for file in model.files)
 
 
 def _gather(folder: ModelFolder, source: Path, work: Path) -> None:
