@@ -104,6 +104,8 @@ class Bank:
         self._ts = np.zeros(CAPACITY, np.int64)
         self._frames = np.ones(CAPACITY, np.int64)
         self._filled = np.zeros(CAPACITY, np.int64)
+        self._numbers = np.full((CAPACITY, _MAX_PTIME_FRAMES), -1, np.int64)
+        """Agent frames in a packet that holds several and is not full yet; -1: something else."""
         self._packet_ts = np.zeros(CAPACITY, np.int64)
         self._spoke = np.zeros(CAPACITY, np.bool_)
         self._longer = False  # some leg sends packets of more than one frame
@@ -190,6 +192,7 @@ class Bank:
         self._link[leg.row] = link
         self._worker_row[leg.row] = max(worker_row, 0)
         self._first[leg.row] = True
+        self._numbers[leg.row] = -1
         self.queue.seat_row(leg.row, seat)
 
     def push_keys(self, leg: Leg, digits: str) -> None:
@@ -365,6 +368,8 @@ class Bank:
                 seats=self.queue.seat[rows].astype(np.uint32),
                 flags=flags[rows] | np.where(self._first[rows], int(InFlag.FIRST), 0).astype(np.uint8),
                 played=self.queue.played[rows].astype(np.uint32),
+                sent=self.queue.sent[rows].astype(np.uint32),
+                taken=self.queue.taken[rows].astype(np.uint32),
                 pcm=pcm if len(rows) == n else pcm[rows],
             )
             self._first[rows] = False
@@ -383,7 +388,7 @@ class Bank:
         spurt = popped.speech & ~self._spoke[:n]
         self._spoke[:n] = popped.speech
         if self._longer:
-            ready = can_send & self._fill(n, code)
+            ready = can_send & self._fill(n, code, popped.frame_no)
         else:
             self._packets[:n, HEADER_BYTES : HEADER_BYTES + FRAME] = code
             self._ts_field[:n] = self._ts[:n]
@@ -392,31 +397,45 @@ class Bank:
         self._seq_field[:n] = self._seq[:n]
         if self._keys:
             ready = self._send_keys(ready.copy())
-        self._transmit(np.flatnonzero(ready), n)
+        self._note_sent(self._transmit(np.flatnonzero(ready), n), popped.frame_no)
         self._ts[:n] = (self._ts[:n] + FRAME) & 0xFFFFFFFF
 
-    def _transmit(self, rows: NDArray[np.intp], n: int) -> None:
+    def _transmit(self, rows: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+        """Send the packets of ``rows``; those whose packet has left."""
         send, views = self._send, self._frame_views
         octets = FRAME
         if self._longer:
             size = HEADER_BYTES + FRAME * self._frames
             views = [view[: size[row]] for row, view in enumerate(self._views[:n])]
-        errors = 0
+        failed: list[int] = []
         for row in rows.tolist():
             try:
                 send[row](views[row])
             except OSError:  # buffer full, or an ICMP error of an earlier packet: this packet is lost
-                errors += 1
-        self._stats.send_errors += errors
+                failed.append(row)
+        self._stats.send_errors += len(failed)
         self.sent[rows] += 1
         self.octets[rows] += octets * self._frames[rows]
         self._seq[rows] = (self._seq[rows] + 1) & 0xFFFF
+        return rows[~np.isin(rows, failed)] if failed else rows
 
-    def _fill(self, n: int, code: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def _note_sent(self, rows: NDArray[np.intp], frame_no: NDArray[np.int64]) -> None:
+        """The packets of ``rows`` have left: all agent frames in them are on the wire."""
+        if not self._longer:
+            rows = rows[frame_no[rows] >= 0]
+            self.queue.note_sent(rows, frame_no[rows])
+            return
+        for at in range(_MAX_PTIME_FRAMES):
+            held = rows[self._numbers[rows, at] >= 0]
+            self.queue.note_sent(held, self._numbers[held, at])
+        self._numbers[rows] = -1
+
+    def _fill(self, n: int, code: NDArray[np.uint8], frame_no: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Add a frame to packets that hold several; which are full now [n]."""
         filled = self._filled[:n]
         at = np.arange(n)[:, None], HEADER_BYTES + filled[:, None] * FRAME + np.arange(FRAME)
         self._packets[at] = code
+        self._numbers[np.arange(n), filled] = frame_no
         self._packet_ts[:n] = np.where(filled == 0, self._ts[:n], self._packet_ts[:n])
         self._ts_field[:n] = self._packet_ts[:n]
         full = filled + 1 >= self._frames[:n]

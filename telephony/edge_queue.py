@@ -1,7 +1,8 @@
 """Agent audio that waits for its tick: at most two frames per leg, arrays over legs. Pure.
 
 The audio of an answer waits in the worker, where it can be taken back; here is only what covers the worker's own
-tick. Older epochs are dropped wherever they are met.
+tick. A worker that is told what has been taken (``telephony.link``) hands out no more than fits. Older epochs are
+dropped wherever they are met; speech is dropped for no other reason than a queue that is full all the same.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from telephony.link import FRAME_SAMPLES, OutBatch, OutFlag
+from telephony.link import AHEAD, ALL_SENT, FRAME_SAMPLES, SENT_FRAMES, OutBatch, OutFlag
 
-DEPTH = 2
+DEPTH = AHEAD
 """Frames per leg. A third drops the oldest: late audio is worse than lost audio."""
-_SPARE_TICKS = 25  # a frame that was never needed for 0.5 s is only delay: it is dropped in silence …
-_SPARE_TICKS_SPEECH = 60  # … and after 1.2 s in speech, once
+_SPARE_TICKS = 25
+"""A frame that was not needed for 0.5 s is only delay: it goes with the next silence. Speech never goes for that."""
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Popped:
     """[n, 160]; zeros where there is no frame."""
     has: NDArray[np.bool_]
     speech: NDArray[np.bool_]
+    frame_no: NDArray[np.int64]
+    """-1 where there is no frame."""
 
 
 class AgentQueue:
@@ -44,13 +47,17 @@ class AgentQueue:
         """Number of the claim whose audio is taken; -1: none."""
         self.played = np.zeros(rows, np.int64)
         """Last frame number that was sent, plus one."""
+        self.sent = np.zeros(rows, np.uint64)
+        """Which of the frames before ``played`` were sent: bit ``i`` is frame ``played - 1 - i``."""
+        self.taken = np.zeros(rows, np.int64)
+        """Last frame number that waits no more, plus one."""
         self.underruns = np.zeros(rows, np.int64)
         self.dropped = np.zeros(rows, np.int64)
 
     def seat_row(self, row: int, seat: int) -> None:
         """Take audio of another claim (-1: of none) from now on."""
         self.seat[row] = seat
-        self._length[row] = self._spare[row] = self.played[row] = 0
+        self._length[row] = self._spare[row] = self.played[row] = self.sent[row] = self.taken[row] = 0
         self._epoch[row] = -1
         self._spoke[row] = False
 
@@ -85,32 +92,44 @@ class AgentQueue:
         self._flags[rows, at] = batch.flags[pick]
         self._length[rows] = at + 1
 
-    def pop(self, n: int, sent: NDArray[np.bool_]) -> Popped:
-        """One frame of each of the first ``n`` rows. ``sent`` [n]: whether the leg sends; else it is only dropped."""
+    def pop(self, n: int, sends: NDArray[np.bool_]) -> Popped:
+        """One frame of each of the first ``n`` rows. ``sends`` [n]: whether the leg does; else no frame is missed.
+
+        What of it has left is for the caller to tell (``note_sent``).
+        """
         length = self._length[:n]
         has = length > 0
         speech = has & ((self._flags[:n, 0] & OutFlag.SPEECH) != 0)
         pcm = np.where(has[:, None], self._pcm[:n, 0], np.int16(0))
-        counted = has & sent
-        self.played[:n] = np.where(counted, self._frame_no[:n, 0] + 1, self.played[:n])
-        self.underruns[:n] += ~has & self._spoke[:n] & sent
+        frame_no = np.where(has, self._frame_no[:n, 0], -1)
+        self.underruns[:n] += ~has & self._spoke[:n] & sends
         self._spoke[:n] = speech
         rows = np.flatnonzero(has)
         self._shift(rows)
         self._drop_spare(n)
-        return Popped(pcm=pcm, has=has, speech=speech)
+        return Popped(pcm=pcm, has=has, speech=speech, frame_no=frame_no)
 
-    def pop_row(self, row: int) -> NDArray[np.int16] | None:
-        """One more frame ``[160]`` of one row, counted as sent; ``None`` where there is none."""
+    def pop_row(self, row: int) -> tuple[NDArray[np.int16], int] | None:
+        """One more frame ``[160]`` of one row, and its number; ``None`` where there is none."""
         if self._length[row] == 0:
             return None
-        pcm: NDArray[np.int16] = self._pcm[row, 0].copy()
-        self.played[row] = self._frame_no[row, 0] + 1
+        pcm, frame_no = self._pcm[row, 0].copy(), int(self._frame_no[row, 0])
         self._shift(np.array([row]))
         self._spare[row] = 0
-        return pcm
+        return pcm, frame_no
+
+    def note_sent(self, rows: NDArray[np.intp], frame_no: NDArray[np.int64]) -> None:
+        """Frames ``frame_no`` [k] of ``rows`` [k] have left; each row once. Numbers only grow within a claim."""
+        further = frame_no - self.played[rows] + 1
+        newer = further > 0
+        if not newer.all():
+            rows, frame_no, further = rows[newer], frame_no[newer], further[newer]
+        shift = np.minimum(further, SENT_FRAMES).astype(np.uint64)
+        self.sent[rows] = ((self.sent[rows] << shift) | np.uint64(1)) & np.uint64(ALL_SENT)
+        self.played[rows] = frame_no + 1
 
     def _shift(self, rows: NDArray[np.intp]) -> None:
+        self.taken[rows] = self._frame_no[rows, 0] + 1
         more = rows[self._length[rows] > 1]
         if len(more):
             self._pcm[more, :-1] = self._pcm[more, 1:]
@@ -121,8 +140,8 @@ class AgentQueue:
     def _drop_spare(self, n: int) -> None:
         spare = self._length[:n] > 0
         self._spare[:n] = np.where(spare, self._spare[:n] + 1, 0)
-        speech = (self._flags[:n, 0] & OutFlag.SPEECH) != 0
-        due = np.flatnonzero(self._spare[:n] >= np.where(speech, _SPARE_TICKS_SPEECH, _SPARE_TICKS))
+        silent = (self._flags[:n, 0] & OutFlag.SPEECH) == 0
+        due = np.flatnonzero(silent & (self._spare[:n] >= _SPARE_TICKS))
         if len(due):
             self._shift(due)
             self._spare[due] = 0

@@ -25,11 +25,16 @@ FRAME_SAMPLES = 160
 RESTARTED = 500
 """A tick number that is off by more than that is a new count, not a gap."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-PROTOCOL = 1
+PROTOCOL = 2
+AHEAD = 2
+"""Agent frames of one row that may wait at an edge for their tick: what covers the worker's own."""
+SENT_FRAMES = 32
+"""Frames before ``played`` of which an edge tells, one by one, whether they have left."""
+ALL_SENT = (1 << SENT_FRAMES) - 1
 
 _LENGTH = struct.Struct("<I")
 _HEAD = struct.Struct("<QdBH")  # tick, sent_at (sender's monotonic seconds), phase, rows
-_ROW_BYTES_IN = 2 + 4 + 1 + 4 + 2 * FRAME_SAMPLES
+_ROW_BYTES_IN = 2 + 4 + 1 + 4 + 4 + 4 + 2 * FRAME_SAMPLES
 _ROW_BYTES_OUT = 2 + 4 + 4 + 4 + 1 + 2 * FRAME_SAMPLES
 
 
@@ -70,7 +75,11 @@ class InBatch:
     seats: NDArray[np.uint32]
     flags: NDArray[np.uint8]
     played: NDArray[np.uint32]
-    """Agent frames of this claim that have left on the wire: the last ``frame_no`` sent, plus one."""
+    """The last ``frame_no`` of this claim that has left on the wire, plus one."""
+    sent: NDArray[np.uint32]
+    """Which of the frames before it have left, too: bit ``i`` is frame ``played - 1 - i``. Not all need to have."""
+    taken: NDArray[np.uint32]
+    """The last ``frame_no`` that no longer waits for its tick, plus one: all before it is sent, or never will be."""
     pcm: NDArray[np.int16]
 
 
@@ -105,6 +114,8 @@ def encode_in(batch: InBatch) -> bytes:
         batch.seats.astype("<u4", copy=False).tobytes(),
         batch.flags.astype("u1", copy=False).tobytes(),
         batch.played.astype("<u4", copy=False).tobytes(),
+        batch.sent.astype("<u4", copy=False).tobytes(),
+        batch.taken.astype("<u4", copy=False).tobytes(),
         batch.pcm.astype("<i2", copy=False).tobytes(),
     )
     return pack(FrameType.IN, b"".join(parts))
@@ -142,8 +153,10 @@ def decode_in(body: bytes) -> InBatch:
     seats = np.frombuffer(body, "<u4", n, at := at + 2 * n)
     flags = np.frombuffer(body, "u1", n, at := at + 4 * n)
     played = np.frombuffer(body, "<u4", n, at := at + n)
+    sent = np.frombuffer(body, "<u4", n, at := at + 4 * n)
+    taken = np.frombuffer(body, "<u4", n, at := at + 4 * n)
     pcm = np.frombuffer(body, "<i2", n * FRAME_SAMPLES, at + 4 * n).reshape(n, FRAME_SAMPLES)
-    return InBatch(tick, phase, sent_at, rows, seats, flags, played, pcm)
+    return InBatch(tick, phase, sent_at, rows, seats, flags, played, sent, taken, pcm)
 
 
 def decode_out(body: bytes) -> OutBatch:

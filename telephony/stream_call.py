@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telephony.events import LegInfo, TransferOutcome
-from telephony.link import FRAME_SAMPLES
+from telephony.link import ALL_SENT, FRAME_SAMPLES
 from telephony.stream_door import CountsPackets, Door, Peer
 from telephony.stream_playout import FRAME_MS, StreamPlayout
 
@@ -18,6 +18,7 @@ DIGITS = frozenset("0123456789*#ABCD")
 MAX_UNCONFIRMED = 15
 """Frames (300 ms) after which a confirmation is not waited for any more: the worker keeps 16 for its own echo."""
 _HISTORY = 64  # ticks; whoever lags by more has stalled, and nothing more counts as played
+_KNOWN = (1 << 4 * _HISTORY) - 1  # frames handed out that are remembered: two in a tick, and those told of before
 
 Tell = Callable[[str, str, dict[str, Any]], None]
 """Leg, event, fields: to the front."""
@@ -51,6 +52,10 @@ class StreamCall:
         """``played`` as it would be without lag, of the last ticks, newest last."""
         self._confirmed = 0
         self._played = 0
+        self._next = 0
+        """Number of the last frame handed to the peer, plus one."""
+        self._bits = 0
+        """Which frames before it were: bit ``i`` is frame ``_next - 1 - i``."""
 
     @property
     def leg_id(self) -> str:
@@ -119,7 +124,7 @@ class StreamCall:
     def seated(self) -> None:
         """Another claim: its frames are counted from 0."""
         self._handed.extend([0] * _HISTORY)
-        self._confirmed = self._played = self.owed = 0
+        self._confirmed = self._played = self.owed = self._next = self._bits = 0
 
     def play(self, pcm: NDArray[np.int16], frame_no: int, *, cleared: bool) -> None:
         """One tick's agent audio; ``frame_no`` -1: there was none. ``cleared``: the agent has been cut before it."""
@@ -131,6 +136,9 @@ class StreamCall:
                 self.peer.play(np.zeros(FRAME_SAMPLES, np.int16), -1)
         self.peer.play(pcm, frame_no)
         self.sent += 1
+        if frame_no >= self._next:
+            self._bits = ((self._bits << (frame_no + 1 - self._next)) | 1) & _KNOWN
+            self._next = frame_no + 1
 
     def _clear(self) -> None:
         """What the far end has not played by now it never will: it must never count as played either."""
@@ -139,10 +147,16 @@ class StreamCall:
         self._fresh = True
         self._confirmed = max(self._confirmed, self._handed[-1])
         self._handed.extend([played] * _HISTORY)
+        unplayed = max(0, self._next - played)
+        self._bits = self._bits >> unplayed << unplayed
 
-    def note_handed(self, handed: int) -> None:
-        """``handed``: frames of the claim that have been handed to the peer after this tick."""
-        self._handed.append(handed)
+    def note_tick(self) -> None:
+        """The tick is over: what has been handed to the peer in it is."""
+        self._handed.append(self._next)
+
+    def sent_before(self, played: int) -> int:
+        """Which of the 32 frames before ``played`` were handed to the peer and not cleared (``InBatch.sent``)."""
+        return (self._bits >> max(0, self._next - played)) & ALL_SENT
 
     def played(self) -> int:
         """Frames of the claim that count as played now; see the module of the Door protocol."""

@@ -168,25 +168,25 @@ class StreamEdge:
         out = self._queue.pop(n, sends)
         for call in calls:
             row = call.row
-            handed = int(self._queue.played[row])
-            call.play(out.pcm[row], handed - 1 if out.has[row] else -1, cleared=bool(self._cleared[row]))
+            call.play(out.pcm[row], int(out.frame_no[row]), cleared=bool(self._cleared[row]))
             self._cleared[row] = False
             if call.door.confirms and out.has[row]:
                 self._catch_up(call)
             call.owed = min(MOST_OWED, call.owed + (not out.has[row]))
-            call.note_handed(int(self._queue.played[row]))
+            call.note_tick()
 
     def _catch_up(self, call: StreamCall) -> None:
         """What a worker answered late goes behind what came in time: a far end with a buffer of its own hears no gap,
         and nothing has to be dropped to get the delay down."""
-        if not call.owed or (pcm := self._queue.pop_row(call.row)) is None:
+        if not call.owed or (late := self._queue.pop_row(call.row)) is None:
             return
         call.owed -= 1
-        call.play(pcm, int(self._queue.played[call.row]) - 1, cleared=False)
+        call.play(*late, cleared=False)
 
     def _batch(self, calls: list[StreamCall]) -> InBatch:
-        n = len(calls)
+        n, at_rows = len(calls), [call.row for call in calls]
         pcm, flags = np.zeros((n, FRAME_SAMPLES), np.int16), np.zeros(n, np.uint8)
+        played = [call.played() for call in calls]
         for at, call in enumerate(calls):
             pcm[at], made_up = call.playout.pop()
             flags[at] = (InFlag.CONCEALED if made_up else 0) | (InFlag.HELD if call.held else 0)
@@ -196,8 +196,9 @@ class StreamEdge:
         return InBatch(
             tick=self.ticks, phase=0, sent_at=time.monotonic(),
             rows=np.array([call.worker_row for call in calls], np.uint16),
-            seats=self._queue.seat[[call.row for call in calls]].astype(np.uint32),
-            flags=flags, played=np.array([call.played() for call in calls], np.uint32), pcm=pcm,
+            seats=self._queue.seat[at_rows].astype(np.uint32), flags=flags, played=np.array(played, np.uint32),
+            sent=np.array([call.sent_before(n) for call, n in zip(calls, played, strict=True)], np.uint32),
+            taken=self._queue.taken[at_rows].astype(np.uint32), pcm=pcm,
         )  # fmt: skip
 
     def _read_workers(self) -> None:

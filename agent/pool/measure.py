@@ -23,7 +23,7 @@ from agent.model.protocol import DuplexModel
 from agent.pool.messages import OpenSeat
 from agent.scheduler.admission import CURVE, Admission, StepCosts, percentile
 from agent.scheduler.tick import Scheduler
-from telephony.link import FRAME_SAMPLES, InBatch
+from telephony.link import ALL_SENT, FRAME_SAMPLES, InBatch
 
 WINDOWS: Final = 5
 STEPS: Final = 25
@@ -72,7 +72,8 @@ def _window_s(scheduler: Scheduler, noise: NDArray[np.int16], *, link: int) -> N
     cpu, wall = [], []
     for tick in range(STEPS * scheduler.frames):
         played = np.full(size, tick, np.uint32)
-        batch = InBatch(tick, 0, 0.0, rows, seats, np.zeros(size, np.uint8), played, noise)
+        sent = np.full(size, ALL_SENT, np.uint32)
+        batch = InBatch(tick, 0, 0.0, rows, seats, np.zeros(size, np.uint8), played, sent, played, noise)
         wall_start, cpu_start = time.perf_counter(), time.thread_time()
         scheduler.step(batch, link=link)
         wall_s, cpu_s = time.perf_counter() - wall_start, time.thread_time() - cpu_start

@@ -38,7 +38,7 @@ from agent.pool.recorder import RecorderLink
 from agent.scheduler.admission import Admission, StepCosts, percentile
 from agent.scheduler.tick import Scheduler
 from telephony.errors import RemoteProtocolError
-from telephony.link import PROTOCOL, FrameReader, FrameType, InBatch, OutBatch, decode_in, encode_out, pack
+from telephony.link import PROTOCOL, FrameReader, FrameType, InBatch, decode_in, encode_out, pack
 
 TICK_S: Final = 0.020
 LATE_S: Final = 0.060
@@ -286,7 +286,7 @@ class Worker:
         edge.out.send(encode_out(out))
         edge.due[batch.phase] = out.sent_at + TICK_S + LATE_S
         if self._recorded_rows:
-            self._record(batch, out)
+            self._record(batch)
 
     def _count_busy(self, began: float, took: float) -> None:
         self._durations.append(took)
@@ -307,9 +307,13 @@ class Worker:
                 else:
                     del edge.due[phase]  # its rows rest until it speaks again
 
-    def _record(self, batch: InBatch, out: OutBatch) -> None:
-        seated = dict(zip(batch.rows.tolist(), range(len(batch.rows)), strict=True))
-        found = [(row, seated[row], n) for row in out.rows.tolist() if (n := self._recorded_rows.get(row)) is not None]
+    def _record(self, batch: InBatch) -> None:
+        numbers, claims = self.scheduler.table.numbers, zip(batch.rows.tolist(), batch.seats.tolist(), strict=True)
+        found = [
+            (row, at, n)
+            for at, (row, seat) in enumerate(claims)
+            if (n := self._recorded_rows.get(row)) is not None and numbers[row] == seat
+        ]
         if found:
             rows = [row for row, _, _ in found]
             caller = batch.pcm[[i for _, i, _ in found]]

@@ -1,7 +1,7 @@
 """One call on one row: floor, turn, speech and gain, and the events that follow. Pure.
 
 The scheduler calls, in this order and once per frame: ``played_to``, then (in a model step) ``hear_words`` and
-``hear``, then ``fill``.
+``hear``, then ``fill`` unless we ``must_wait``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from agent.scheduler.floor.table import FloorAction, FloorInput, FloorState
 from agent.scheduler.speech import FADE_SAMPLES, Ended, Gain, SpeechBuffer
 from agent.scheduler.turn import TurnText
 from agent.voice.protocol import WordSpan
-from telephony.link import FRAME_SAMPLES
+from telephony.link import AHEAD, ALL_SENT, FRAME_SAMPLES
 
 ACTIVE_POWER: Final = float((32768 * 10 ** (-45 / 20)) ** 2)
 """Mean square of a frame at -45 dBFS: a speaking model's frame above it is speech (duplex.md 7.1)."""
@@ -46,6 +46,8 @@ MODEL_HANGOVER_FRAMES: Final = 15
 """A speaking model is done after 300 ms below that level."""
 UNCONFIRMED_FRAMES: Final = 25
 """Audio handed out whose leaving is not confirmed within 500 ms is given up: the gateway does not send."""
+PATIENCE_FRAMES: Final = 5
+"""Audio handed out that the gateway has not taken within 100 ms is lost on its way: it is waited for no longer."""
 
 
 class Seat:
@@ -87,6 +89,9 @@ class Seat:
         self._fade = np.zeros(FADE_SAMPLES, np.int16)
         self._fading = False
         self._cut_frame = 0
+        self._taken = 0
+        """Frames that the gateway has sent or will never send."""
+        self._waited = 0
         self._rest_samples = profile.rest_after_yield_ms * SAMPLES_PER_MS
         self._rests_until = 0
         self._unconfirmed = 0
@@ -171,14 +176,18 @@ class Seat:
 
     # --- once per frame ------------------------------------------------------------------------------------
 
-    def played_to(self, played: int) -> None:
-        """Frames below ``played`` have left on the wire."""
+    def played_to(self, played: int, sent: int = ALL_SENT, taken: int = 0) -> None:
+        """Frames below ``played`` have left on the wire, but for holes, and none below ``taken`` still will.
+
+        The numbers are those of ``InBatch``.
+        """
+        self._taken = max(self._taken, taken, played)
         if played <= self.played:
             return
         if self.floor.state is FloorState.AGENT:
             self._us.answer_heard += FRAME_SAMPLES * (played - self.played)
         self.played = played
-        begun, ended = self.speech.played_to(played)
+        begun, ended = self.speech.played_to(played, sent)
         if begun:
             self._emit(UtteranceStarted(call_id=self.call_id, at=self.at, utterance=begun))
         if ended:
@@ -205,6 +214,14 @@ class Seat:
         found = self.floor.hear(step, p_speech, p_end, p_take, p_back, self._complete, us)
         if found is not None:
             self._move(*found)
+
+    def must_wait(self) -> bool:
+        """The gateway holds as much of our audio as it may: one more frame would push out another. Once per frame."""
+        if self.frame_no - max(self._taken, self._cut_frame) < AHEAD:
+            self._waited = 0
+            return False
+        self._waited += 1
+        return self._waited <= PATIENCE_FRAMES
 
     def fill(self, out: NDArray[np.int16], model_pcm: NDArray[np.int16] | None = None) -> bool:
         """Hand out one frame into ``out`` ``(160,)``; true if our voice sounds in it."""

@@ -1,8 +1,8 @@
 """What the agent has to say on one row, what of it was handed out, and what of it was played out. Pure.
 
 Utterances wait in the order of their begin; held ones wait for the end of exactly the turn they answer. What was
-handed out is remembered by frame number until the gateway says that the frame left on the wire: from that, and
-from nothing else, follows which words were heard.
+handed out is remembered by frame number until the gateway says that the frame left on the wire, or that it never
+will: from that, and from nothing else, follows which words were heard.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.voice.protocol import WordSpan
-from telephony.link import FRAME_SAMPLES
+from telephony.link import ALL_SENT, FRAME_SAMPLES, SENT_FRAMES
 
 MAX_UTTERANCES: Final = 64
 """Utterances that may wait on a row; more are dropped at once (and say so)."""
@@ -43,7 +43,9 @@ class Utterance:
     handed: int = 0
     """Samples that were handed out."""
     played: int = 0
-    """Samples that were played out."""
+    """Samples that were played out, but for those that were lost before."""
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    """Stretches of samples ``(start, end)`` that were handed out and never left."""
     last: bool = False
     """No more audio will come."""
     started: bool = False
@@ -56,31 +58,54 @@ class Utterance:
     def is_handed_out(self) -> bool:
         return self.last and self.handed >= self.total
 
-    def heard_words(self) -> int:
-        """Words whose last sample was played out, and the one in progress if more than half of it was."""
-        played = self.played
-        return sum(1 for word in self.words if played >= word.end or 2 * played > word.start + word.end)
+    def is_heard(self, word: WordSpan) -> bool:
+        """More than half of it was played out."""
+        if word.end <= word.start:
+            return self.played >= word.end
+        return 2 * (min(self.played, word.end) - word.start - self._lost_of(word)) > word.end - word.start
+
+    def is_whole(self) -> bool:
+        """Nothing was lost that a word needs to be heard."""
+        return not self.lost or all(2 * self._lost_of(word) < max(1, word.end - word.start) for word in self.words)
+
+    def lose(self, start: int, end: int) -> None:
+        """What was handed out from ``start`` to ``end`` will never leave."""
+        if self.lost and self.lost[-1][1] == start:
+            start = self.lost.pop()[0]
+        self.lost.append((start, end))
+
+    def _lost_of(self, word: WordSpan) -> int:
+        return sum(max(0, min(end, word.end) - max(start, word.start)) for start, end in self.lost)
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An utterance is over: what of it was heard."""
+    """An utterance is over: what of it was heard. A word that was lost on its way before others is in neither text."""
 
     utterance: int
     heard_words: int
     heard: str
     unheard: str
+    """From behind the last word that was heard."""
     complete: bool
     reason: str
 
 
 def _ended(utterance: Utterance, reason: str) -> Ended:
-    count = utterance.heard_words()
-    texts = [word.text for word in utterance.words]
+    words = utterance.words
+    heard = [at for at, word in enumerate(words) if utterance.is_heard(word)]
+    unheard = words[heard[-1] + 1 :] if heard else words
     if utterance.broken:
         reason = "dropped"
-    complete = utterance.last and utterance.played >= utterance.total and reason != "dropped"
-    return Ended(utterance.number, count, " ".join(texts[:count]), " ".join(texts[count:]), complete, reason)
+    complete = utterance.last and utterance.played >= utterance.total and utterance.is_whole() and reason != "dropped"
+    return Ended(
+        utterance.number,
+        len(heard),
+        " ".join(words[at].text for at in heard),
+        " ".join(word.text for word in unheard),
+        complete,
+        reason,
+    )
 
 
 class SpeechBuffer:
@@ -93,7 +118,7 @@ class SpeechBuffer:
         self._leaving: deque[Utterance] = deque()
         """Handed out whole, not yet played out."""
         self._out: deque[tuple[int, Utterance, int]] = deque()
-        """``(frame number, utterance, samples of it played when that frame was)``."""
+        """``(frame number, utterance, samples of it played when that frame was)``; not known yet whether it left."""
         self._by_number: dict[int, Utterance] = {}
 
     @property
@@ -250,13 +275,18 @@ class SpeechBuffer:
             return []
         return [self._forget(utterance, "dropped")]
 
-    def played_to(self, played: int) -> tuple[int, list[Ended]]:
-        """Frames below ``played`` have left on the wire. Returns the utterance that began to sound (0: none), and
-        those that are over."""
+    def played_to(self, played: int, sent: int = ALL_SENT) -> tuple[int, list[Ended]]:
+        """Frames below ``played`` have left on the wire, those that ``sent`` tells of (``InBatch.sent``).
+
+        Returns the utterance that began to sound (0: none), and those that are over.
+        """
         out, begun = self._out, 0
         while out and out[0][0] < played:
-            _, utterance, position = out.popleft()
-            if not utterance.started:
+            number, utterance, position = out.popleft()
+            before = played - 1 - number
+            if before >= SENT_FRAMES or not sent >> before & 1:
+                utterance.lose(utterance.played, position)
+            elif not utterance.started:
                 utterance.started = True
                 begun = utterance.number
             utterance.played = position

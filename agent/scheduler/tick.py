@@ -211,7 +211,7 @@ class Scheduler:
     # --- one phase -----------------------------------------------------------------------------------------
 
     def step(self, batch: InBatch, *, link: int) -> OutBatch:
-        """Audio of one phase in, our audio for the same rows out."""
+        """Audio of one phase in, our audio for the same rows out, but for rows whose gateway holds enough of it."""
         self.settle()
         batch = self._seated(batch)
         group, fresh = self._group(batch, link)
@@ -287,6 +287,8 @@ class Scheduler:
             batch.seats[known],
             batch.flags[known],
             batch.played[known],
+            batch.sent[known],
+            batch.taken[known],
             batch.pcm[known],
         )
 
@@ -383,8 +385,9 @@ class Scheduler:
         scores: list[tuple[float, float, float, float]] | None,
     ) -> OutBatch:
         n = len(rows)
-        numbers, played = rows.tolist(), batch.played.tolist()
+        numbers, played, sent, taken = rows.tolist(), batch.played.tolist(), batch.sent.tolist(), batch.taken.tolist()
         epochs, frame_nos, flags = [0] * n, [0] * n, [0] * n
+        handed = [True] * n
         part = (slot + 1) % self.frames * FRAME_SAMPLES
         model_pcm = self._model_pcm
         for i, row in enumerate(numbers):
@@ -394,12 +397,16 @@ class Scheduler:
                 continue
             try:
                 seat.held = held[i] or seat.on_hold
-                seat.played_to(played[i])
+                seat.played_to(played[i], sent[i], taken[i])
                 if seat.held:
                     seat.skip(FRAME_SAMPLES)
                 elif scores is not None:
                     self._hear(seat, scores[i])
                 frame_nos[i] = seat.frame_no
+                if seat.must_wait():
+                    out.fill(0)
+                    handed[i] = False
+                    continue
                 flags[i] = seat.fill(out, None if model_pcm is None else model_pcm[row, part : part + FRAME_SAMPLES])
                 epochs[i] = seat.epoch
             except Exception as error:  # one call's fault must not touch the other rows
@@ -410,7 +417,7 @@ class Scheduler:
         self._ring[rows, frame_numbers % RING] = pcm
         speech = np.array(flags, np.uint8)
         self._ring_speech[rows, frame_numbers % RING] = speech != 0
-        return OutBatch(
+        out_batch = OutBatch(
             batch.tick,
             batch.phase,
             batch.sent_at,
@@ -421,6 +428,7 @@ class Scheduler:
             speech * np.uint8(OutFlag.SPEECH),
             pcm,
         )
+        return out_batch if all(handed) else _of_rows(out_batch, np.array(handed, np.bool_))
 
     def _hear(self, seat: Seat, scores: tuple[float, float, float, float]) -> None:
         seat.hear(self.frames * FRAME_SAMPLES, *scores)
@@ -440,6 +448,21 @@ class Scheduler:
         """Carry a degradation level out on the running calls."""
         for seat in self.table.calls():
             seat.may_prepare = level < Degradation.NO_PREPARATION
+
+
+def _of_rows(batch: OutBatch, which: Bools) -> OutBatch:
+    """``batch`` with the rows of ``which`` ``[n]`` alone."""
+    return OutBatch(
+        batch.tick,
+        batch.phase,
+        batch.sent_at,
+        batch.rows[which],
+        batch.seats[which],
+        batch.epochs[which],
+        batch.frame_nos[which],
+        batch.flags[which],
+        batch.pcm[which],
+    )
 
 
 def _persona(data: dict[str, Any]) -> Persona:

@@ -34,7 +34,7 @@ from agent.pool.registry import WorkerRegistry
 from agent.pool.worker import Worker
 from agent.scheduler.admission import StepCosts
 from agent.scheduler.floor.profile import FloorProfile
-from telephony.link import FrameReader, FrameType, InBatch, OutBatch, decode_out, encode_in, pack
+from telephony.link import ALL_SENT, PROTOCOL, FrameReader, FrameType, InBatch, OutBatch, decode_out, encode_in, pack
 
 SPEECH = np.full(160, 3000, np.int16)
 SILENCE = np.zeros(160, np.int16)
@@ -85,10 +85,10 @@ class Edge:
         self.frames: list[tuple[FrameType, bytes]] = []
         self.tick = 0
         self.played: dict[int, int] = {}
-        self.send(pack(FrameType.HELLO, json.dumps({"proto": 1, "edge": "e", "phases": 1}).encode()))
+        self.send(pack(FrameType.HELLO, json.dumps({"proto": PROTOCOL, "edge": "e", "phases": 1}).encode()))
         kind, body = self.receive()
         assert kind is FrameType.HELLO
-        assert json.loads(body)["proto"] == 1
+        assert json.loads(body)["proto"] == PROTOCOL
 
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
@@ -111,6 +111,8 @@ class Edge:
             seats=np.array([h.seat for h in handles], np.uint32),
             flags=np.zeros(len(handles), np.uint8),
             played=np.array([self.played.get(h.seat, 0) for h in handles], np.uint32),
+            sent=np.full(len(handles), ALL_SENT, np.uint32),
+            taken=np.array([self.played.get(h.seat, 0) for h in handles], np.uint32),
             pcm=np.stack([audio[h] for h in handles]),
         )
         self.tick += 1

@@ -28,7 +28,11 @@ def push(one: AgentQueue, *frames: tuple[int, int], seat: int = 5, speech: bool 
 
 
 def pop(one: AgentQueue) -> Popped:
-    return one.pop(1, SENT)
+    """The next frame, which leaves."""
+    popped = one.pop(1, SENT)
+    rows = np.flatnonzero(popped.has)
+    one.note_sent(rows, popped.frame_no[rows])
+    return popped
 
 
 def numbers(one: AgentQueue, ticks: int) -> list[int]:
@@ -40,7 +44,7 @@ def test_frames_come_out_in_order_and_then_silence() -> None:
     one = queue()
     push(one, (0, 1), (1, 1))
     assert numbers(one, 3) == [0, 1, -1]
-    assert one.played[0] == 2
+    assert (one.played[0], one.sent[0], one.taken[0]) == (2, 0b11, 2)
 
 
 def test_a_third_frame_drops_the_oldest() -> None:
@@ -48,6 +52,7 @@ def test_a_third_frame_drops_the_oldest() -> None:
     push(one, (0, 1), (1, 1), (2, 1))
     assert numbers(one, 3) == [1, 2, -1]
     assert one.dropped[0] == 1
+    assert (one.played[0], one.sent[0]) == (3, 0b11), "and the first is not among those that have left"
 
 
 def test_a_newer_epoch_drops_what_waits_and_an_older_one_is_never_played() -> None:
@@ -88,7 +93,35 @@ def test_what_was_not_sent_was_not_played() -> None:
     one = queue()
     push(one, (0, 1))
     one.pop(1, np.array([False]))
-    assert one.played[0] == 0
+    assert (one.played[0], one.sent[0], one.taken[0]) == (0, 0, 1)
+    push(one, (1, 1))
+    pop(one)
+    assert (one.played[0], one.sent[0], one.taken[0]) == (2, 0b1, 2)
+
+
+def test_frames_that_have_left_are_known_for_as_long_as_a_link_may_be_silent() -> None:
+    one = queue()
+    for number in (*range(40), 45, 100):
+        push(one, (number, 1))
+        pop(one)
+        if number == 39:
+            assert one.sent[0] == 2**32 - 1
+        if number == 45:
+            assert one.sent[0] == (2**32 - 1) << 6 & (2**32 - 1) | 1
+    assert (one.played[0], one.sent[0]) == (101, 1)
+
+
+def test_speech_is_never_dropped_to_get_a_delay_down() -> None:
+    one = queue()
+    push(one, (0, 1))
+    out = []
+    for number in range(1, 200):
+        push(one, (number, 1))
+        out += numbers(one, 1)
+    assert out == list(range(199))
+    assert one.dropped[0] == 0
+    push(one, (200, 1), speech=False)
+    assert numbers(one, 3) == [199, -1, -1], "silence is"
 
 
 def test_a_frame_that_is_never_needed_is_dropped_in_silence_after_half_a_second() -> None:

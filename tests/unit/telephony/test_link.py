@@ -29,6 +29,8 @@ def in_batch(n: int) -> InBatch:
         seats=np.arange(n, dtype=np.uint32) + 70_000,
         flags=np.full(n, int(InFlag.CONCEALED | InFlag.FIRST), np.uint8),
         played=np.arange(n, dtype=np.uint32) + 2**31,
+        sent=np.arange(n, dtype=np.uint32) + 3 * 2**30,
+        taken=np.arange(n, dtype=np.uint32) + 2**31 + 1,
         pcm=rng.integers(-32768, 32768, (n, 160)).astype(np.int16),
     )
 

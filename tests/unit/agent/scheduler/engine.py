@@ -21,7 +21,7 @@ from agent.pool.messages import (
 from agent.scheduler.admission import Admission
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.tick import Scheduler
-from telephony.link import FRAME_SAMPLES, InBatch, OutBatch
+from telephony.link import ALL_SENT, FRAME_SAMPLES, InBatch, OutBatch
 
 PATIENCE = FloorProfile(duck_after_ms=100, yield_after_ms=900)
 """What the tests count with, whatever the defaults are."""
@@ -88,6 +88,8 @@ class Engine:
             seats=np.array([self.seats[c][1] for c in calls], np.uint32),
             flags=np.zeros(len(calls), np.uint8),
             played=np.array([self.played[c] for c in calls], np.uint32),
+            sent=np.full(len(calls), ALL_SENT, np.uint32),
+            taken=np.array([self.played[c] for c in calls], np.uint32),
             pcm=np.stack([(audio or {}).get(c, SILENCE) for c in calls]) if calls else np.zeros((0, 160), np.int16),
         )
         self.tick += 1

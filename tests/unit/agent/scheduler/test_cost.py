@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from telephony.link import InBatch
+from telephony.link import ALL_SENT, InBatch
 from tests.unit.agent.scheduler.engine import Engine
 from tests.yardstick import yard_s
 
@@ -36,7 +36,8 @@ def test_a_row_step_costs_less_than_its_budget() -> None:
     began = time.thread_time()
     for tick in range(steps):
         played = np.full(ROWS, tick, np.uint32)
-        scheduler.step(InBatch(tick, 0, 0.0, rows, seats, np.zeros(ROWS, np.uint8), played, pcm), link=0)
+        flags, sent = np.zeros(ROWS, np.uint8), np.full(ROWS, ALL_SENT, np.uint32)
+        scheduler.step(InBatch(tick, 0, 0.0, rows, seats, flags, played, sent, played, pcm), link=0)
         scheduler.take_events()
     spent_s = time.thread_time() - began - model_s
     assert spent_s / yard_s() < BUDGET_YARDS
