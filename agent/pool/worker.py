@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from agent.model.protocol import DuplexModel, HasHelpers, HelperStats
 from agent.pool.connection import SOCKET_BYTES, ConnectionOver, Outgoing, address_of, listen, read
+from agent.pool.cpu_wait import CpuWait, load_of
 from agent.pool.measure import measure_steps
 from agent.pool.messages import (
     Drain,
@@ -131,8 +132,9 @@ class Worker:
         self._durations: list[float] = []
         """Wall time of each batch since the last statistics."""
         self._busy: list[float] = []
-        """The same, summed over the batches that began in one step's time."""
+        """What of it counts as load, summed over the batches that began in one step's time."""
         self._busy_period = 0
+        self._cpu_wait = CpuWait()
         self._overruns = 0
         self._stats_at = time.monotonic() + STATS_S
         self._stopping = False
@@ -184,6 +186,7 @@ class Worker:
             self._selector.unregister(listener)
             listener.close()
         self._selector.close()
+        self._cpu_wait.close()
         self._recorder.stop()
         self.scheduler.model.close()
 
@@ -276,10 +279,11 @@ class Worker:
         edge.out.send(pack(FrameType.HELLO, json.dumps(hello).encode()))
 
     def _step(self, edge: EdgePeer, batch: InBatch) -> None:
-        began = time.perf_counter()
+        began, waited = time.perf_counter(), self._cpu_wait.total_s()
         out = self.scheduler.step(batch, link=edge.number)
         took = time.perf_counter() - began
-        self._count_busy(began, took)
+        self._durations.append(took)
+        self._count_busy(began, load_of(took, self._cpu_wait.total_s() - waited))
         if took > self._step_s:
             self._overruns += 1
         out.sent_at = time.monotonic()
