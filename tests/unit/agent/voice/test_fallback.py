@@ -13,7 +13,7 @@ import pytest
 
 from agent.config import VoiceConfig
 from agent.errors import VoiceFailed
-from agent.scheduler.speech import SpeechBuffer
+from agent.scheduler.speech import Ended, SpeechBuffer
 from agent.voice.choose import choose
 from agent.voice.clauses import split
 from agent.voice.client import ProcessVoice
@@ -80,9 +80,11 @@ def spoken(chunks: list[SpeechChunk], *, played: int | None = None) -> tuple[str
         buffer.append(1, chunk.pcm, list(chunk.words), last=chunk.last)
     total = sum(len(chunk.pcm) for chunk in chunks)
     frame, frames = np.zeros(160, np.int16), (total if played is None else played) // 160
+    ended: list[Ended] = []
     for number in range(frames):
         buffer.next_frame(frame, number)
-    ended = buffer.played_to(frames)[1] or buffer.cut("yielded")
+        ended += buffer.played_to(number + 1)[1]
+    ended = ended or buffer.cut("yielded")
     return ended[0].heard, ended[0].unheard
 
 
