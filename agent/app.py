@@ -24,7 +24,7 @@ from agent.events.signing import new_secret
 from agent.logging import Log
 from agent.model.moshi.config import check_files
 from agent.model.moshi.extra import need_extra
-from agent.model.registry import is_folder
+from agent.model.registry import is_folder, listens
 from agent.pipecat.agent_file import parts_of
 from agent.pull.store import located
 from agent.streams import PROCESS, edge_options, keyed
@@ -78,12 +78,14 @@ def worker_names(config: Config) -> list[str]:
 
 def _worker(config: Config, run_folder: str, name: str) -> Role:
     model_options: dict[str, Any] = {}
-    if config.engine.model == "parts":
+    if listens(config.engine.model):
         model_options = {
             "recogniser": config.ears.recogniser,
             "processes": config.ears.recogniser_processes,
             "sherpa_model": located(config.models.folder, config.ears.sherpa_model),
         }
+    if config.engine.model == "small":
+        model_options["weights"] = config.ears.weights
     if is_folder(config.engine.model):
         engine = config.engine
         model_options = {"device": engine.device, "window_s": engine.window_s, "fp8_kv": engine.fp8_kv}

@@ -149,8 +149,8 @@ class OutboundConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     model: str = "parts"
-    """``parts`` (default ears), ``vad`` (voice activity alone), a folder with a speech-native model (written with a
-    slash; extra ``gpu``), or a fake: ``echo talker silent marker``."""
+    """``parts`` (default ears), ``small`` (the same with our own floor net), ``vad`` (voice activity alone), a folder with
+    a speech-native model (written with a slash; extra ``gpu``), or a fake: ``echo talker silent marker``."""
     workers: int = 1
     spare: int = 1
     """Warm workers without calls, ready to take over."""
@@ -173,6 +173,8 @@ class EarsConfig:
     recogniser_processes: int = 1
     sherpa_model: str = ""
     """A streaming model of ``crosstalk pull`` by its name, or a folder with one for sherpa-onnx."""
+    weights: str = ""
+    """Of ``engine.model = small``: file or folder of a floor net; empty: the one that ships."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ def one_of(*names: str) -> Rule:
 
 def model_or_folder(value: object) -> str | None:
     """A path is looked at when the service starts."""
-    return None if "/" in str(value) else one_of("parts", "vad", "echo", "talker", "silent", "marker")(value)
+    return None if "/" in str(value) else one_of("small", "parts", "vad", "echo", "talker", "silent", "marker")(value)
 
 
 def device(value: object) -> str | None:
@@ -446,7 +446,7 @@ def _brain(config: Config) -> Iterator[Problem]:
             yield "agent.chat.filler_after_ms", "must not be above agent.chat.first_token_budget_s"
     if agent.brain == "relay" and not agent.relay.url:
         yield "agent.relay.url", "is needed with agent.brain = relay"
-    listens = config.engine.model == "parts" and config.ears.recogniser == "pocketsphinx"
+    listens = config.engine.model in ("parts", "small") and config.ears.recogniser == "pocketsphinx"
     if agent.brain in ("chat", "relay") and listens and not agent.phrases:
         other = "or ears.recogniser = sherpa for free speech, none for keys"
         yield "agent.phrases", f"is needed with ears.recogniser = pocketsphinx, which understands nothing else; {other}"

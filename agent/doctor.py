@@ -28,6 +28,7 @@ from agent.config_load import LoadedConfig, process_environment, without_passwor
 from agent.errors import AgentError, ConfigError, DialogueError, ModelError, VoiceFailed
 from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.trial import try_engine
+from agent.model.registry import listens
 from agent.pipecat.agent_file import parts_of
 from agent.pipecat.spawn import check as check_parts
 from agent.pull.catalogue import Kind
@@ -321,7 +322,7 @@ def _lacks(kind: Kind, config: Config) -> str | None:
 
 def check_recogniser(config: Config) -> Iterator[Check]:
     name, wanted = "recogniser", config.ears.recogniser
-    if config.engine.model != "parts":
+    if not listens(config.engine.model):
         yield ok(name, f"not used by engine.model = {config.engine.model}")
     elif wanted == "none":
         yield warn(name, "none: callers can use keys only", "set ears.recogniser")

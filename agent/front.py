@@ -34,7 +34,7 @@ from agent.mcp.tools import McpTools
 from agent.measures import CallMeasures
 from agent.metrics import Metrics
 from agent.model.protocol import Persona
-from agent.model.registry import is_folder
+from agent.model.registry import is_folder, listens
 from agent.parts import mcp_decisions, open_brain, open_voice
 from agent.placement import Placement
 from agent.pool.client import WorkerClient
@@ -136,8 +136,8 @@ class Front:
         library = self._rest.open_library(brain)
         tasks.start(self._preload(list(library.fixed_phrases())))
         await self._connect_engine(tasks)
-        recogniser = config.ears.recogniser if config.engine.model == "parts" else "none"
-        self._log.info(LogEvent.EARS_LIVE, model=config.engine.model, recogniser=recogniser)
+        recogniser = config.ears.recogniser if listens(config.engine.model) else "none"
+        self._log.info(LogEvent.EARS_LIVE, recogniser=recogniser, **self._ears())
         placement = Placement(self._registry, persona=Persona(), transfer_targets=tuple(config.sip.transfer_targets))
         services = Services(
             pool=placement,
@@ -323,7 +323,7 @@ class Front:
             "version": VERSION,
             "calls": len(self._switchboard.live),
             "voice": self._voice.state,
-            "ears": {"model": self._config.engine.model, "recogniser": self._config.ears.recogniser},
+            "ears": {**self._ears(), "recogniser": self._config.ears.recogniser},
             "workers": workers,
             "edge": self._edge_stats,
             "sip": {"port": self._plane.local_port},
@@ -332,6 +332,12 @@ class Front:
             "webrtc": self._webrtc.stats or {"why_not": self._webrtc.why_not},
             "processes": self._processes(),
         }
+
+    def _ears(self) -> dict[str, Any]:
+        """Which ears listen, and why where they are not those that were asked for."""
+        wanted = self._config.engine.model
+        why = {reason for client in self._workers.values() if (reason := client.fallback)}
+        return {"model": "parts", "instead_of": wanted, "why": "; ".join(sorted(why))} if why else {"model": wanted}
 
     def _worker_health(self, name: str, client: WorkerClient) -> dict[str, Any]:
         stats, hello = client.stats, client.hello

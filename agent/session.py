@@ -22,7 +22,7 @@ from agent.events.names import EndReason, LogEvent, WebhookEvent
 from agent.inbox import Admitted, Inbox, Item, Moved, Order, Refused, SeatGone, TransferFailed, TransferOrder
 from agent.lifecycle import LifeAction, LifeInput, step
 from agent.mouth import Mouth
-from agent.pool.messages import SeatEvent, SetHold
+from agent.pool.messages import EarsChanged, SeatEvent, SetHold
 from agent.ports import Decision, SeatLease
 from agent.seating import Seating
 from agent.services import Services
@@ -226,6 +226,8 @@ class Session:
 
     def _on_talk(self, item: SeatEvent | ToolResult | Say) -> None:
         match item:
+            case EarsChanged():
+                self._books.note("ears", at=item.at, is_fallback=bool(item.why), why=item.why)
             case SeatEvent():
                 if self._dialogue is not None:
                     self._dialogue.on_seat_event(item)

@@ -16,7 +16,7 @@ def with_config(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sip-port", type=int, metavar="N", help="SIP port (UDP)")
     parser.add_argument("--http-port", type=int, metavar="N", help="HTTP port")
-    parser.add_argument("--model", metavar="NAME", help="parts (default), vad, echo, talker, silent, marker")
+    parser.add_argument("--model", metavar="NAME", help="parts (default), small, vad, echo, talker, silent, marker")
 
 
 def loaded(arguments: argparse.Namespace) -> Any:

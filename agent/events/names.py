@@ -132,6 +132,7 @@ class LogEvent(StrEnum):
     EARS_LIVE = "ears.live"
     EARS_LOST = "ears.lost"
     EARS_BACK = "ears.back"
+    EARS_CHANGED = "ears.changed"
     EARS_RESTARTED = "ears.restarted"
     STORE_OPENED = "store.opened"
     STORE_AWAY = "store.away"

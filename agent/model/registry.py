@@ -22,7 +22,12 @@ _FAKES: Final[dict[str, Callable[[int], DuplexModel]]] = {
 
 def model_names() -> tuple[str, ...]:
     """Every name that ``build_model`` knows."""
-    return ("parts", "vad", *_FAKES)
+    return ("small", "parts", "vad", *_FAKES)
+
+
+def listens(name: str) -> bool:
+    """Whether ``name`` are ears with a recogniser."""
+    return name in ("small", "parts")
 
 
 def is_folder(name: str) -> bool:
@@ -38,15 +43,25 @@ def build_model(
     processes: int = 1,
     sherpa_model: str = "",
     service: str = "",
+    weights: str = "",
     device: str = "auto",
     window_s: float = 0.0,
     fp8_kv: bool = False,
 ) -> DuplexModel:
-    """A model for ``rows`` rows: ``parts`` (default ears), ``vad`` (the same without a recogniser), a folder with a
-    speech-native model, or a fake.
+    """A model for ``rows`` rows: ``parts`` (default ears), ``small`` (the same with our own floor net beside them, from
+    ``weights``), ``vad`` (without a recogniser), a folder with a speech-native model, or a fake.
 
     Raises ``ConfigError`` for an unknown name and ``ModelError`` where it cannot be loaded.
     """
+    if name == "small":
+        from agent.model.parts.ears import open_recogniser
+        from agent.model.small.ears import build as build_small
+
+        return build_small(
+            rows,
+            recogniser=lambda: open_recogniser(recogniser, processes, sherpa_model, service),
+            weights=weights,
+        )
     if name in ("parts", "vad"):
         from agent.model.parts.ears import build  # heavy: only where it is used
 

@@ -156,6 +156,11 @@ class WorkerClient(asyncio.Protocol):
         return 0 if self.lost.is_set() else max(0, offered - len(self._seats) - len(self._opening))
 
     @property
+    def fallback(self) -> str:
+        """Why its simpler ears judge, as far as we know; empty: they do not."""
+        return self.stats.fallback if self.stats is not None else self.hello.fallback
+
+    @property
     def seats(self) -> int:
         """Seats that this front holds."""
         return len(self._seats)

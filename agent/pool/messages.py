@@ -121,6 +121,8 @@ class WorkerHello(Message):
     """Measured at start: batch size to p99 of one step."""
     step_worst_ms: dict[str, float] = field(default_factory=dict)
     """The same of the worst window that was measured: far above, and neighbours took their share."""
+    fallback: str = ""
+    """Why these ears judge and not those that were asked for; empty: they were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,8 @@ class WorkerStats(Message):
     recogniser_restarts: int = 0
     recogniser_given_up: int = 0
     """Utterances that ended without the words that were still to come."""
+    fallback: str = ""
+    """As in ``WorkerHello``, now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +286,14 @@ class CallerSilent(SeatEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarsChanged(SeatEvent):
+    """Other ears than those that were asked for listen to the call, or those again."""
+
+    why: str
+    """Empty: those again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentText(SeatEvent):
     """A model that speaks said this."""
 
@@ -294,7 +306,7 @@ _TYPES: dict[str, type[Message]] = {
         OpenSeat, CloseSeat, Expecting, BeginUtterance, UtteranceAudio, DropUtterance, KeyPressed, SetHold, Drain,
         WorkerHello, WorkerStats, SeatOpened, SeatRefused, SeatClosed, TurnStarted, TurnWords, TurnPaused,
         TurnContinued, TurnEnded, TurnReopened, UtteranceStarted, UtteranceEnded, FloorMoved, OverlapEnded,
-        CallerSilent, AgentText,
+        CallerSilent, EarsChanged, AgentText,
     )
 }  # fmt: skip
 

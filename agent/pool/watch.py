@@ -14,6 +14,7 @@ class WorkerWatch:
         self._log = log.bind(worker=name)
         self._overruns = self._failed = self._restarts = 0
         self._was_short = False
+        self._fallback = ""
 
     def see(self, stats: WorkerStats) -> None:
         """Tell what is new since the last statistics."""
@@ -22,6 +23,9 @@ class WorkerWatch:
         if new := stats.failed_rows - self._failed:
             self._log.error(LogEvent.WORKER_ROW_FAILED, new=new, error=stats.last_error)
         self._overruns, self._failed = stats.overruns, stats.failed_rows
+        if stats.fallback != self._fallback:
+            self._log.warning(LogEvent.EARS_CHANGED, model="parts" if stats.fallback else "small", why=stats.fallback)
+        self._fallback = stats.fallback
         self._see_recognisers(stats)
 
     def _see_recognisers(self, stats: WorkerStats) -> None:

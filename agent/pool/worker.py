@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from agent.model.baseline import fallback_of
 from agent.model.protocol import DuplexModel, HasHelpers, HelperStats
 from agent.pool.connection import SOCKET_BYTES, ConnectionOver, Outgoing, address_of, listen, read
 from agent.pool.cpu_wait import CpuWait, load_of
@@ -114,6 +115,7 @@ class Worker:
             step_ms=step_ms,
             step_p99_ms={str(size): round(ms, 3) for size, ms in costs.p99_ms.items()},
             step_worst_ms={str(size): round(ms, 3) for size, ms in costs.worst_ms.items()},
+            fallback=fallback_of(model),
         )
         self.control_address = address_of(self._control, control_path)
         self._edges: list[EdgePeer] = []
@@ -399,6 +401,7 @@ class Worker:
         self.admission.observe(busy, seats=len(self.scheduler.table), now=now)
         if self.admission.level is not before:
             self.scheduler.set_level(self.admission.level)
+        self.scheduler.tell_fallback()
         counters, model = self.scheduler.counters, self.scheduler.model
         helpers = model.helpers if isinstance(model, HasHelpers) else HelperStats()
         stats = WorkerStats(
@@ -417,6 +420,7 @@ class Worker:
             recognisers_live=helpers.live,
             recogniser_restarts=helpers.restarts,
             recogniser_given_up=helpers.given_up,
+            fallback=fallback_of(model),
         )
         for front in list(self._fronts):
             self._send(front, stats)

@@ -21,19 +21,21 @@ SMOOTHING: Final = 0.3
 class Degradation(IntEnum):
     """What is given up, in this order; all of it comes back. Live calls keep their voice.
 
-    The ladder has no rungs for what is not there: the agent makes no backchannels of its own, and the ears that ship
-    are the ones that cost least.
+    The ladder has no rung for what is not there: the agent makes no backchannels of its own.
     """
 
     NORMAL = 0
     NO_PREPARATION = 1
     """No early preparation of answers."""
     NO_NEW_CALLS = 2
+    BASELINE_EARS = 3
+    """The small ears go on without their net."""
 
 
 THRESHOLDS: Final = {
     Degradation.NO_PREPARATION: 0.70,
     Degradation.NO_NEW_CALLS: 0.90,
+    Degradation.BASELINE_EARS: 1.10,
 }
 """Share of a step that all its batches together take (p95 of a second, smoothed)."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from agent.errors import ConfigError, ModelError, traced
 from agent.expectation import Expect
+from agent.model.baseline import HasBaseline, fallback_of
 from agent.model.protocol import DuplexModel, Persona, StepInput, StepOutput
 from agent.pool.messages import (
     SAMPLES_PER_MS,
@@ -21,6 +22,7 @@ from agent.pool.messages import (
     BeginUtterance,
     CloseSeat,
     DropUtterance,
+    EarsChanged,
     Expecting,
     KeyPressed,
     OpenSeat,
@@ -89,6 +91,7 @@ class Scheduler:
         self.admission = admission
         self.table = RowTable(rows)
         self.counters = Counters()
+        self._fallback = fallback_of(model)
         self.events: list[SeatMessage] = []
         """Answers and events since they were last taken."""
         self.frames = spec.step_ms // 20
@@ -154,6 +157,8 @@ class Scheduler:
         if self._model_pcm is not None:
             self._model_pcm[row] = 0
         self.events.append(SeatOpened(call_id=message.call_id, row=row, seat=number))
+        if self._fallback:
+            self.events.append(EarsChanged(call_id=message.call_id, at=0, why=self._fallback))
 
     def control(self, message: SeatMessage) -> None:
         """One message for a seat; ignored where the seat is gone. A message that makes its row fail ends that row."""
@@ -444,8 +449,17 @@ class Scheduler:
     def _note(self, error: Exception) -> None:
         self.counters.errors = [*self.counters.errors[-4:], " < ".join(reversed(traced(error)))]
 
+    def tell_fallback(self) -> None:
+        """Tell every call where other ears listen than a moment ago."""
+        now = fallback_of(self.model)
+        if now != self._fallback:
+            self._fallback = now
+            self.events += [EarsChanged(call_id=seat.call_id, at=seat.at, why=now) for seat in self.table.calls()]
+
     def set_level(self, level: Degradation) -> None:
         """Carry a degradation level out on the running calls."""
+        if isinstance(self.model, HasBaseline):
+            self.model.use_baseline(level >= Degradation.BASELINE_EARS)
         for seat in self.table.calls():
             seat.may_prepare = level < Degradation.NO_PREPARATION
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agent.errors import ModelError
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
+from agent.model.parts.opinion import Opinion
 from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
 from agent.model.parts.recogniser_pool import RecogniserPool, spawner
@@ -52,7 +53,7 @@ REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
 BEHIND_SAMPLES = RATE_HZ * 150 // 1000
 """A recogniser that has not heard the last speech up to that owes words: silence alone must not end the turn."""
-VERSION = b"parts-ears-3\n"
+VERSION = b"parts-ears-4\n"
 
 
 class _EarState(RowState):
@@ -64,6 +65,8 @@ class _EarState(RowState):
         """Media time: samples since the reset."""
         self.open = self._column("turn_open", np.bool_)
         self.needed_ms = self._column("needed_ms", np.int64, NOT_HEARD_MS)
+        self.matched = self._column("matched", np.int64)
+        """How the words stand to what is expected (``completeness.State``)."""
         self.speech = self._column("in_speech", np.bool_)
         self.spoke_at = self._column("spoke_at", np.int64)
         """Media time of the last speech."""
@@ -96,10 +99,11 @@ def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "",
 
     Raises ``ModelError`` where a part cannot be loaded.
     """
-    return Ears(rows, _recogniser(recogniser, processes, sherpa_model, service))
+    return Ears(rows, open_recogniser(recogniser, processes, sherpa_model, service))
 
 
-def _recogniser(name: str, processes: int, sherpa_model: str, service: str) -> Recogniser:
+def open_recogniser(name: str, processes: int, sherpa_model: str, service: str) -> Recogniser:
+    """See ``build``. Raises ``ModelError``."""
     if name == "none":
         return NoRecogniser()
     if name == "pipecat":
@@ -124,26 +128,41 @@ def _needs(module: str, message: str) -> None:
 class Ears:
     """See ``agent.model.protocol.DuplexModel``."""
 
-    def __init__(self, rows: int, recogniser: Recogniser, session: Any | None = None) -> None:
+    def __init__(
+        self,
+        rows: int,
+        recogniser: Recogniser,
+        session: Any | None = None,
+        *,
+        opinion: Opinion | None = None,
+        name: str = "parts",
+        more_bytes: int = 0,
+    ) -> None:
+        """``opinion`` judges beside them, under another ``name``, with so many bytes a row of its own."""
         session = session if session is not None else open_session()
         self._rows = rows
+        self.why_not = ""
+        """Why these ears judge and not those that were asked for; empty: they were."""
         self._recogniser = recogniser
         self._vad = SpeechDetector(rows, session)
         self._echo = EchoGuard(rows)
         self._own = _EarState(rows)
-        self._parts: tuple[RowState, ...] = (self._vad, self._echo, self._own)
+        self._opinion = opinion
+        self._parts: tuple[RowState | Opinion, ...] = (self._vad, self._echo, self._own)
+        if opinion is not None:
+            self._parts += (opinion,)
         self._turns = [Turn() for _ in range(rows)]
         self._changed: set[int] = set()
         """Rows with words to tell."""
         self._spec = ModelSpec(
-            name="parts",
+            name=name,
             step_ms=STEP_MS,
             rate_in_hz=RATE_HZ,
             emits_words=recogniser.gives_words,
             emits_scores=True,
             wants_own_audio=True,
             rows=rows,
-            bytes_per_row=32 * 1024,
+            bytes_per_row=32 * 1024 + more_bytes,
         )
         for row in range(rows):
             self._refresh(row)
@@ -171,6 +190,14 @@ class Ears:
         self._forget(np.array([row]))
 
     @property
+    def fallback(self) -> str:
+        """See ``HasBaseline``."""
+        return self.why_not
+
+    def use_baseline(self, on: bool) -> None:
+        """They are the baseline."""
+
+    @property
     def helpers(self) -> HelperStats:
         """Recogniser processes."""
         return self._recogniser.stats if isinstance(self._recogniser, RecogniserPool) else HelperStats()
@@ -191,6 +218,8 @@ class Ears:
             self._forget(np.flatnonzero(inputs.reset))
         for row, expect in inputs.expects.items():
             self._turns[row].expect = expect
+            if self._opinion is not None:
+                self._opinion.expect(row, expect)
             self._refresh(row)
         out = neutral_output(self._rows, inputs.mask)
         rows = np.flatnonzero(inputs.mask)
@@ -201,6 +230,8 @@ class Ears:
         self._own.position[rows] += STEP_SAMPLES
         echo_db = self._echo.step(pcm, inputs.own[rows], rows)
         activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking, echo_db)
+        if self._opinion is not None:
+            self._opinion.hear(pcm, inputs.own[rows], rows)
         self._open_turns(rows, activity, speaking)
         self._close_stretches(rows, activity)
         self._listen(rows, pcm, activity)
@@ -250,10 +281,11 @@ class Ears:
         own = self._own
         for at in np.flatnonzero(activity.onset & ~own.listening[rows]):
             self._start_utterance(int(rows[at]))
+        soon = np.zeros(len(rows), np.bool_) if self._opinion is None else self._opinion.ends_soon(rows)
         for at in np.flatnonzero(own.listening[rows]):
             row = int(rows[at])
             self._recogniser.feed(row, pcm[at])
-            enough = max(int(own.needed_ms[row]) - FINAL_AHEAD_MS, SHORTEST_GAP_MS)
+            enough = SHORTEST_GAP_MS if soon[at] else max(int(own.needed_ms[row]) - FINAL_AHEAD_MS, SHORTEST_GAP_MS)
             if self._recogniser.is_late:
                 enough = min(enough, LATE_STOP_MS)
             if activity.silence_ms[at] >= min(enough, UTTERANCE_GAP_MS):
@@ -338,13 +370,20 @@ class Ears:
         if self._recogniser.is_late and turn.awaits_words:
             needed_ms = max(needed_ms, LATE_WAIT_MS)
         self._own.needed_ms[row] = needed_ms
+        if self._opinion is not None:
+            self._own.matched[row] = turn.matched
         self._own.awaited[row] = turn.awaits_words
 
     def _score(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
         own = self._own
-        out.p_speech[rows] = activity.p_speech
+        opinion = self._opinion
+        out.p_speech[rows] = activity.p_speech if opinion is None else opinion.speech(rows, activity.p_speech)
         is_open = own.open[rows]
-        ends = np.where(is_open, p_end(activity.silence_ms, self._needed_ms(rows)), 0.0)
+        ends = p_end(activity.silence_ms, self._needed_ms(rows))
+        if opinion is not None:
+            told = opinion.ends(rows, ends, own.matched[rows], activity.silence_ms)
+            ends = np.where(self._behind(rows), ends, told)
+        ends = np.where(is_open, ends, 0.0)
         out.p_end[rows] = ends
         self._note_ends(rows, ends >= 0.5, speaking)
         for at in np.flatnonzero(is_open):
@@ -357,12 +396,20 @@ class Ears:
                 out.p_backchannel[row] = turn.verdict is Verdict.BACKCHANNEL
         noise = activity.noise & speaking
         out.p_backchannel[rows[noise]] = 1.0
+        if opinion is not None:
+            judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows])
+            out.p_take[rows], out.p_backchannel[rows] = judged
 
     def _needed_ms(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         """``[R]`` silence that ends each row's turn. Words that are still to come are waited for, within bounds."""
+        needed_ms = self._own.needed_ms[rows]
+        return np.where(self._behind(rows), np.maximum(needed_ms, LATE_WAIT_MS), needed_ms)
+
+    def _behind(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """``[R]`` the recogniser owes words of the last speech."""
         own = self._own
-        behind = own.awaited[rows] & (own.spoke_at[rows] - own.heard_to[rows] > BEHIND_SAMPLES)
-        return np.where(behind, np.maximum(own.needed_ms[rows], LATE_WAIT_MS), own.needed_ms[rows])
+        found: NDArray[np.bool_] = own.awaited[rows] & (own.spoke_at[rows] - own.heard_to[rows] > BEHIND_SAMPLES)
+        return found
 
     def _words_hold(self, turn: Turn, row: int, silence_ms: int) -> bool:
         """A word that the next hypothesis takes back must not cut our voice, nor one found when all is over."""

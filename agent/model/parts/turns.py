@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.expectation import NOTHING_KNOWN, Expect
-from agent.model.parts.completeness import match
+from agent.model.parts.completeness import State, match
 from agent.model.parts.endpoint import needed_silence_ms, needed_silence_without_words_ms
 from agent.model.parts.overlap import Verdict, judge
 from agent.model.parts.recogniser import Hypothesis, Mode
@@ -91,6 +91,11 @@ class Turn:
         if not gives_words:
             return needed_silence_without_words_ms(self.expect, self.spoken_ms)
         return needed_silence_ms(match(self.words, self.expect), self.expect)
+
+    @property
+    def matched(self) -> State:
+        """How the words so far stand to what is expected."""
+        return match(self.words, self.expect).state
 
     def judge_overlap(self, speech_ms: int) -> None:
         """What the words so far say about an overlap. "Takes" stays: what was said cannot be unsaid."""

@@ -6,7 +6,7 @@ import { counted } from "/console/format.js";
 
 const ASK_MS = 2000;
 const KEPT = 90; // figures of a worker's line: three minutes
-const LADDER = ["", "prepares nothing early", "refuses new calls"]; // what a worker gives up
+const LADDER = ["", "prepares nothing early", "refuses new calls", "judges turns without the net"]; // what a worker gives up
 
 export function openService(root, _name, app) {
   const status = h("p", { class: "status-line", role: "status" });
@@ -47,7 +47,7 @@ export function openService(root, _name, app) {
         ["calls", `${health.calls} of ${counted(rows, "row")}`],
         ["version", health.version],
         health.voice && ["voice", voiceOf(health.voice)],
-        health.ears && ["ears", `${health.ears.model}, words by ${health.ears.recogniser}`],
+        health.ears && ["ears", `${health.ears.model}${health.ears.why ? ` (not ${health.ears.instead_of}: ${health.ears.why})` : ""}, words by ${health.ears.recogniser}`],
         ["store", health.store.is_away ? `away, ${health.store.backlog_bytes} bytes wait` : "there"],
         ["webhooks waiting", health.webhooks.backlog === null ? "unknown: the store is away" : String(health.webhooks.backlog)],
         health.webhooks.disabled.length > 0 && ["endpoints off", health.webhooks.disabled.join(", ")],

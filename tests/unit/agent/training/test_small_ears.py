@@ -1,4 +1,4 @@
-"""The floor net as a ``DuplexModel``: masked rows rest, reset rows remember nothing, rows are alone, snapshots move."""
+"""The small ears with a net of torch's making: rows are alone, masked rows rest, reset rows forget, snapshots move."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ onnx = pytest.importorskip("onnx")
 
 from agent.errors import ModelError  # noqa: E402
 from agent.expectation import Expect, ExpectKind  # noqa: E402
-from agent.model.protocol import DuplexModel, Persona, StepInput, StepOutput  # noqa: E402
-from agent.model.small.model import SmallEars  # noqa: E402
+from agent.model.parts.recogniser import NoRecogniser  # noqa: E402
+from agent.model.parts.silero import open_session  # noqa: E402
+from agent.model.protocol import StepInput, StepOutput  # noqa: E402
+from agent.model.small.ears import SmallEars, build  # noqa: E402
+from agent.model.small.opinion import NetOpinion  # noqa: E402
+from agent.model.small.runtime import FloorRuntime  # noqa: E402
 from agent.training.export import onnx_of  # noqa: E402
 from agent.training.net.floor import FloorNet, FloorSizes  # noqa: E402
 
+SESSION = open_session()
 SCORES = ("p_speech", "p_end", "p_take", "p_backchannel")
 
 
@@ -28,9 +33,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def ears_of(path: Path, rows: int = 3) -> SmallEars:
+    return SmallEars(rows, NoRecogniser(), FloorRuntime(path, rows), SESSION)
+
+
 def sound(step: int, rows: int) -> StepInput:
     rng = np.random.default_rng(step)
-    pcm = rng.integers(-3000, 3000, (rows, 320)).astype(np.int16)
+    pcm = rng.integers(-3000, 3000, (rows, 160)).astype(np.int16)
     flags = np.zeros(rows, np.bool_)
     return StepInput(pcm=pcm, own=pcm[:, ::-1].copy(), mask=~flags, reset=flags.copy(), lost=flags, speaking=flags)
 
@@ -40,7 +49,7 @@ def same(one: StepOutput, row: int, other: StepOutput, row_of_other: int) -> Non
         assert abs(getattr(one, name)[row] - getattr(other, name)[row_of_other]) < 1e-5
 
 
-def run(ears: DuplexModel, first: int, last: int, **changes: object) -> StepOutput:
+def run(ears: SmallEars, first: int, last: int, **changes: object) -> StepOutput:
     for step in range(first, last):
         inputs = sound(step, 3)
         for name, value in changes.items():
@@ -50,49 +59,41 @@ def run(ears: DuplexModel, first: int, last: int, **changes: object) -> StepOutp
 
 
 def test_a_masked_row_rests_and_a_reset_row_remembers_nothing(path: Path) -> None:
-    plain, other = SmallEars(path, 3), SmallEars(path, 3)
+    plain, other = ears_of(path), ears_of(path)
     run(plain, 0, 4)
     run(other, 0, 4)
-    out = run(other, 50, 52, mask=np.array([True, False, True]))
+    out = run(other, 50, 53, mask=np.array([True, False, True]))
     assert out.valid.tolist() == [True, False, True]
-    assert out.p_speech[1] == 0
-    same(run(other, 4, 6), 1, run(plain, 4, 6), 1)
-    new = SmallEars(path, 3)
-    fresh = sound(6, 3)
+    same(run(other, 4, 8), 1, run(plain, 4, 8), 1)
+    new, fresh = ears_of(path), sound(8, 3)
     fresh.reset[:] = True
-    same(other.step(fresh), 2, new.step(sound(6, 3)), 2)
+    same(other.step(fresh), 2, new.step(sound(8, 3)), 2)
 
 
-def test_an_expectation_stays_until_the_next_and_moves_with_the_row(path: Path) -> None:
-    wants = Expect(kind=ExpectKind.DIGITS, digits=8)
-    told, untold = SmallEars(path, 3), SmallEars(path, 3)
-    first = sound(0, 3)
-    first.expects = {1: wants}
-    told.step(first)
-    untold.step(sound(0, 3))
-    with_it, without = run(told, 1, 5), run(untold, 1, 5)
-    assert abs(with_it.p_end[1] - without.p_end[1]) > 1e-6
-    same(with_it, 0, without, 0)
-    moved = SmallEars(path, 3)
-    moved.restore(2, told.snapshot(1))
-    inputs = sound(5, 3)
-    expected = told.step(inputs)
-    inputs.pcm[2], inputs.own[2] = inputs.pcm[1], inputs.own[1]
-    same(moved.step(inputs), 2, expected, 1)
+def test_an_expectation_changes_what_the_net_says_and_moves_with_the_row(path: Path) -> None:
+    told, untold = (NetOpinion(FloorRuntime(path, 3), 3) for _ in range(2))
+    told.expect(1, Expect(kind=ExpectKind.DIGITS, digits=8))
+    rows = np.arange(3)
+    for one in (told, untold):
+        for step in range(8):
+            inputs = sound(step, 3)
+            one.hear(inputs.pcm, inputs.own, rows)
+    assert abs(told.save(1)["net_over"] - untold.save(1)["net_over"]) > 1e-6
+    assert told.save(0)["net_over"] == untold.save(0)["net_over"]
+    moved = NetOpinion(FloorRuntime(path, 3), 3)
+    moved.load(2, told.save(1))
+    for one, row in ((told, 1), (moved, 2)):
+        inputs = sound(9, 3)
+        inputs.pcm[row], inputs.own[row] = inputs.pcm[0], inputs.own[0]
+        for _ in range(2):
+            one.hear(inputs.pcm, inputs.own, rows)
+    assert abs(told.save(1)["net_over"] - moved.save(2)["net_over"]) < 1e-6
 
 
-def test_it_says_how_many_rows_fit_and_what_is_wrong(path: Path) -> None:
-    ears = SmallEars(path, 8)
+def test_a_net_that_can_be_loaded_serves(path: Path) -> None:
+    ears = build(8, recogniser=NoRecogniser, weights=str(path), session=SESSION)
+    assert (ears.spec.name, ears.fallback) == ("small", "")
     ears.warmup()
-    assert 1 <= ears.self_test() <= 8
-    assert ears.spec.bytes_per_row < 64_000
-    ears.admit(0, Persona())
-    with pytest.raises(ModelError, match="was not released"):
-        ears.admit(0, Persona())
-    ears.release(0)
-    short = sound(0, 8)
-    short.pcm = short.pcm[:, :160]
-    with pytest.raises(ModelError, match="wants 320 samples"):
-        ears.step(short)
-    with pytest.raises(ModelError, match="cut short"):
+    assert ears.self_test() == 8
+    with pytest.raises(ModelError, match="begins with"):
         ears.restore(0, b"x")

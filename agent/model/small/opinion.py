@@ -1,0 +1,177 @@
+"""What the floor net says of each row, held between its frames of 40 ms, and what that decides by ``rules``.
+
+The ears step every 20 ms: a row's audio of both channels is gathered until a frame of the net is full. A net that
+fails is asked no more; the ears then judge as without it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.expectation import NOTHING_KNOWN, Expect
+from agent.model.parts.completeness import State
+from agent.model.parts.levels import Floats
+from agent.model.parts.rowstate import RowState, Saved
+from agent.model.small.expectation import SIZE, vector
+from agent.model.small.rules import (
+    ENDS,
+    LAST_MS,
+    LATE_MS,
+    LATE_SCORE,
+    LEAVES,
+    MATCH_FACTOR,
+    SPEECH_VETO,
+    TAKES,
+    Answer,
+    OverlapRule,
+    answer_of,
+)
+from agent.model.small.runtime import FRAME, FloorRuntime
+from telephony.audio.levels import to_float
+
+FRAME_MS: Final = 40
+SPEAKING: Final = 0.5
+"""A turn is not over while the net hears speech."""
+SOON: Final = 0.5
+"""Part of the time that the score must hold, after which the recogniser may finish."""
+JUST: Final = 0.5
+"""The score of the ears at which a turn is just over."""
+_THRESHOLD = np.array([ENDS[answer].threshold for answer in Answer], np.float32)
+_AGREE_MS = np.array([ENDS[answer].agree_ms for answer in Answer], np.float32)
+_FACTOR = np.array([MATCH_FACTOR[state] for state in State], np.float32)
+
+
+class NetOpinion(RowState):
+    """See ``agent.model.parts.opinion.Opinion``."""
+
+    def __init__(self, net: FloorRuntime, rows: int) -> None:
+        super().__init__(rows)
+        self._net = net
+        self.rests = False
+        """Nobody asks the net: the ears judge without it."""
+        self.failed = ""
+        """Why it will not be asked again."""
+        self._caller = self._column("net_caller", np.int16, shape=(FRAME,))
+        self._ours = self._column("net_own", np.int16, shape=(FRAME,))
+        self._filled = self._column("net_filled", np.int64)
+        """Samples of the frame that is filling."""
+        self._expect = self._column("net_expect", np.float32, shape=(SIZE,))
+        self._answer = self._column("net_answer", np.int64)
+        self._speaks = self._column("net_speaks", np.float32, 1.0)
+        """Before its first frame the net contradicts nobody."""
+        self._over = self._column("net_over", np.float32)
+        self._over_ms = self._column("net_over_ms", np.float32)
+        """For how long its rule has been met."""
+        self._takes_ms = self._column("net_takes_ms", np.float32)
+        self._leaves_ms = self._column("net_leaves_ms", np.float32)
+        self._expect[:] = vector(NOTHING_KNOWN)
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Memory of one row."""
+        return self._net.bytes_per_row + sum(int(array[0].nbytes) for array, _ in self._columns.values())
+
+    def reset(self, rows: NDArray[np.intp]) -> None:
+        super().reset(rows)
+        self._expect[rows] = vector(NOTHING_KNOWN)
+        self._net.reset(rows)
+
+    def save(self, row: int) -> Saved:
+        return {**super().save(row), "net": np.frombuffer(self._net.snapshot(row), np.uint8)}
+
+    def load(self, row: int, saved: Saved) -> None:
+        super().load(row, saved)
+        if "net" in saved:
+            self._net.restore(row, saved["net"].tobytes())
+
+    def rest(self, rests: bool) -> None:
+        """Leave the net alone, or ask it again: then every row begins as if it had heard nothing."""
+        if self.rests and not rests and not self.failed:
+            kept, answers = self._expect.copy(), self._answer.copy()
+            self.reset(np.arange(self.rows))
+            self._expect[:], self._answer[:] = kept, answers
+        self.rests = rests or bool(self.failed)
+
+    def expect(self, row: int, expect: Expect) -> None:
+        self._expect[row] = vector(expect)
+        self._answer[row] = answer_of(expect)
+
+    def hear(self, pcm: NDArray[np.int16], own: NDArray[np.int16], rows: NDArray[np.intp]) -> None:
+        if self.rests:
+            return
+        at = self._filled[rows][:, None] + np.arange(pcm.shape[1])
+        self._caller[rows[:, None], at], self._ours[rows[:, None], at] = pcm, own
+        self._filled[rows] += pcm.shape[1]
+        full = rows[self._filled[rows] >= FRAME]
+        if full.size:
+            self._filled[full] = 0
+            self._ask(full)
+
+    def _ask(self, rows: NDArray[np.intp]) -> None:
+        try:
+            logits = self._net.step(to_float(self._caller[rows]), to_float(self._ours[rows]), self._expect[rows], rows)
+        except Exception as broken:  # ONNX Runtime's errors have no common class but Exception
+            self._give_up(f"the floor net failed: {broken}")
+            return
+        speech, over, overlap = logits["speech"][:, 0], logits["end"][:, 0], logits["overlap"]
+        if not (np.isfinite(speech).all() and np.isfinite(over).all() and np.isfinite(overlap).all()):
+            self._give_up("the floor net gives numbers that are not finite")
+            return
+        self._speaks[rows], self._over[rows] = _sigmoid(speech), _sigmoid(over)
+        met = (self._over[rows] >= _THRESHOLD[self._answer[rows]]) & (self._speaks[rows] < SPEAKING)
+        self._over_ms[rows] = np.where(met, self._over_ms[rows] + FRAME_MS, 0.0)
+        shares = _softmax(overlap)
+        for held, rule in ((self._takes_ms, TAKES), (self._leaves_ms, LEAVES)):
+            held[rows] = np.where(_share(shares, rule) >= rule.threshold, held[rows] + FRAME_MS, 0.0)
+
+    def _give_up(self, why: str) -> None:
+        self.failed, self.rests = why, True
+
+    def speech(self, rows: NDArray[np.intp], p_speech: Floats) -> Floats:
+        if self.rests:
+            return p_speech
+        return np.where(self._speaks[rows] < SPEECH_VETO, 0.0, p_speech).astype(np.float32)
+
+    def ends_soon(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        if self.rests:
+            return np.zeros(len(rows), np.bool_)
+        found: NDArray[np.bool_] = self._over_ms[rows] >= SOON * _AGREE_MS[self._answer[rows]]
+        return found
+
+    def ends(
+        self, rows: NDArray[np.intp], ends: Floats, matched: NDArray[np.int64], silence_ms: NDArray[np.int64]
+    ) -> Floats:
+        if self.rests:
+            return ends
+        told = JUST * self._over_ms[rows] / (_AGREE_MS[self._answer[rows]] * _FACTOR[matched])
+        late_ms = np.where(self._over[rows] >= LATE_SCORE, LATE_MS, LAST_MS)
+        silent = np.where(matched >= State.PREFIX, ends, JUST * np.minimum(silence_ms / late_ms, 2.0))
+        return np.asarray(np.minimum(np.maximum(told, silent), 1.0), np.float32)
+
+    def overlap(self, rows: NDArray[np.intp], takes: Floats, leaves: Floats) -> tuple[Floats, Floats]:
+        if self.rests:
+            return takes, leaves
+        left = self._leaves_ms[rows] >= LEAVES.agree_ms
+        taken = (self._takes_ms[rows] >= TAKES.agree_ms) & ~left
+        return (
+            np.where(left, 0.0, np.where(taken, 1.0, takes)).astype(np.float32),
+            np.where(left, 1.0, np.where(taken, 0.0, leaves)).astype(np.float32),
+        )
+
+
+def _share(shares: Floats, rule: OverlapRule) -> Floats:
+    """``[R]`` probability of the rule's classes together."""
+    found: Floats = shares[:, [int(one) for one in rule.classes]].sum(axis=1)
+    return found
+
+
+def _sigmoid(value: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(value, -60, 60))), np.float32)
+
+
+def _softmax(value: Floats) -> Floats:
+    raised = np.exp(value - value.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)

@@ -1,0 +1,110 @@
+"""When the net's scores decide, and when the words or the clock do: tables in one place, each with its reason. Pure.
+
+Figures: `crosstalk eval small` on voices and speakers that training never met (docs/reference/small_card.md), and
+`crosstalk bench duplex` with both kinds of ears on the same scripts (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from agent.expectation import Expect, ExpectKind
+from agent.model.parts.completeness import State
+
+
+class Answer(IntEnum):
+    """Dialogue states with a patience of their own."""
+
+    OPEN = 0
+    YES_NO = 1
+    DIGITS = 2
+    DATE = 3
+    NAME = 4
+    """One of a list of short phrases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndRule:
+    """Which score ends a turn, and how long it must hold."""
+
+    threshold: float
+    agree_ms: int
+    why: str
+
+
+ENDS: Final[dict[Answer, EndRule]] = {
+    Answer.OPEN: EndRule(threshold=0.5, agree_ms=320, why="sentences with a pause inside"),
+    Answer.YES_NO: EndRule(threshold=0.3, agree_ms=200, why="one word; a correction may follow"),
+    Answer.DIGITS: EndRule(threshold=0.5, agree_ms=640, why="groups with pauses of up to 2.5 s"),
+    Answer.DATE: EndRule(threshold=0.4, agree_ms=320, why="cut between day and month at less"),
+    Answer.NAME: EndRule(threshold=0.4, agree_ms=320, why="first and last name with a pause"),
+}
+NAME_WORDS: Final = 2.0
+"""Expected phrases of at most so many words on average are a list of names."""
+MATCH_FACTOR: Final[dict[State, float]] = {
+    State.SILENT: 1.0,
+    State.OUTSIDE: 1.0,
+    State.PREFIX: 3.0,
+    State.COMPLETE: 1.0,
+}
+"""How much longer the score must hold for what the words say. A beginning without its end is more often a pause than a
+word not heard, so the net must be surer there."""
+LATE_MS: Final = 900
+LATE_SCORE: Final = 0.3
+"""Silence so long ends a turn at a lower score …"""
+LAST_MS: Final = 1600
+"""… and this long at any, where the words do not say that more must come. The floor's backstop is behind both."""
+SPEECH_VETO: Final = 0.15
+"""Speech by levels and voice activity that the net scores lower is none: babble, a television, our echo."""
+
+
+class Overlap(IntEnum):
+    """Classes of the net's overlap head."""
+
+    NONE = 0
+    TAKES = 1
+    BACKCHANNEL = 2
+    TIC = 3
+    SIDE = 4
+    NOISE = 5
+    ECHO = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlapRule:
+    """What the net may decide about a sound over our voice; ``threshold`` above 1: nothing."""
+
+    classes: tuple[Overlap, ...]
+    threshold: float
+    agree_ms: int
+    why: str
+
+
+NEVER: Final = 2.0
+TAKES: Final = OverlapRule(
+    classes=(Overlap.TAKES,),
+    threshold=NEVER,
+    agree_ms=80,
+    why="at 8 % false alarms the head catches fewer interruptions than words and 0.76 s of speech do",
+)
+LEAVES: Final = OverlapRule(
+    classes=(Overlap.SIDE, Overlap.NOISE, Overlap.ECHO),
+    threshold=NEVER,
+    agree_ms=120,
+    why="not measured with the shipped weights",
+)
+
+
+def answer_of(expect: Expect) -> Answer:
+    """Which patience an expectation asks for."""
+    if expect.kind is ExpectKind.DIGITS or expect.digits is not None:
+        return Answer.DIGITS
+    if expect.kind is ExpectKind.YES_NO:
+        return Answer.YES_NO
+    if expect.kind is ExpectKind.DATE:
+        return Answer.DATE
+    if expect.phrases and sum(len(phrase.split()) for phrase in expect.phrases) <= NAME_WORDS * len(expect.phrases):
+        return Answer.NAME
+    return Answer.OPEN

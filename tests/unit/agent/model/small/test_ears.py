@@ -1,0 +1,226 @@
+"""The small ears with a scripted net: what it decides, what the words decide, and how they go on without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.errors import ModelError
+from agent.expectation import Expect, ExpectKind
+from agent.model.baseline import HasBaseline, fallback_of
+from agent.model.parts.completeness import State
+from agent.model.parts.ears import Ears, silent_input
+from agent.model.parts.recogniser import NoRecogniser
+from agent.model.parts.silero import open_session
+from agent.model.small import ears as small
+from agent.model.small import opinion as judged
+from agent.model.small.ears import SmallEars, build
+from agent.model.small.opinion import NetOpinion
+from agent.model.small.rules import ENDS, LEAVES, NEVER, TAKES, Answer, Overlap, OverlapRule, answer_of
+from agent.model.small.weights import SUMS, located
+from agent.pool.messages import EarsChanged, OpenSeat
+from agent.scheduler.admission import Admission, Degradation
+from agent.scheduler.tick import Scheduler
+
+SESSION = open_session()
+Floats = NDArray[np.float32]
+SURE, NOT = 9.0, -9.0
+
+
+class ScriptedNet:
+    """Says of every row what ``says`` holds, as logits; its state is how often a row was asked."""
+
+    bytes_per_row = 8
+
+    def __init__(self, rows: int) -> None:
+        self.says = {"speech": NOT, "end": NOT, "overlap": int(Overlap.NONE)}
+        self.count = np.zeros(rows, np.int64)
+        self.error: Exception | None = None
+
+    def reset(self, rows: NDArray[np.intp]) -> None:
+        self.count[rows] = 0
+
+    def step(self, caller: Floats, own: Floats, expect: Floats, rows: NDArray[np.intp]) -> dict[str, Floats]:
+        if self.error is not None:
+            raise self.error
+        assert caller.shape == own.shape == (len(rows), 320)
+        self.count[rows] += 1
+        overlap = np.full((len(rows), 7), NOT, np.float32)
+        overlap[:, int(self.says["overlap"])] = SURE
+        one = np.ones((len(rows), 1), np.float32)
+        return {"speech": one * self.says["speech"], "end": one * self.says["end"], "overlap": overlap}
+
+    def snapshot(self, row: int) -> bytes:
+        return bytes([int(self.count[row])])
+
+    def restore(self, row: int, blob: bytes) -> None:
+        self.count[row] = blob[0]
+
+
+def opinion(rows: int = 1) -> tuple[NetOpinion, ScriptedNet]:
+    net: Any = ScriptedNet(rows)
+    return NetOpinion(net, rows), net
+
+
+def hear(one: NetOpinion, ms: int) -> None:
+    for _ in range(ms // 20):
+        silence = np.zeros((1, 160), np.int16)
+        one.hear(silence, silence, np.arange(1))
+
+
+def ends(one: NetOpinion, words: State, silence_ms: int, by_words: float = 0.1) -> float:
+    told = one.ends(
+        np.arange(1), np.array([by_words], np.float32), np.array([int(words)]), np.array([silence_ms], np.int64)
+    )
+    return float(told[0])
+
+
+@pytest.mark.parametrize("answer", list(Answer))
+def test_a_turn_ends_when_the_score_has_held_for_its_states_time(answer: Answer) -> None:
+    expects = {
+        Answer.OPEN: Expect(kind=ExpectKind.FREE),
+        Answer.YES_NO: Expect(kind=ExpectKind.YES_NO),
+        Answer.DIGITS: Expect(kind=ExpectKind.DIGITS, digits=8),
+        Answer.DATE: Expect(kind=ExpectKind.DATE),
+        Answer.NAME: Expect(kind=ExpectKind.PHRASES, phrases=("ann smith", "bob")),
+    }
+    assert answer_of(expects[answer]) is answer
+    one, net = opinion()
+    one.expect(0, expects[answer])
+    net.says["end"] = SURE
+    hear(one, ENDS[answer].agree_ms - 40)
+    assert ends(one, State.OUTSIDE, 100) < 0.5
+    hear(one, 40)
+    assert ends(one, State.OUTSIDE, 100) >= 0.5
+    net.says["speech"] = SURE
+    hear(one, 40)
+    assert ends(one, State.OUTSIDE, 100) < 0.5, "a turn does not end while the net hears speech"
+
+
+def test_words_without_their_end_make_the_net_wait_longer_and_a_whole_answer_ends_by_its_words() -> None:
+    one, net = opinion()
+    net.says["end"] = SURE
+    hear(one, ENDS[Answer.OPEN].agree_ms)
+    assert ends(one, State.PREFIX, 400) < 0.5 <= ends(one, State.OUTSIDE, 400)
+    net.says["end"] = NOT
+    hear(one, 40)
+    assert ends(one, State.COMPLETE, 300, by_words=0.6) == pytest.approx(0.6)
+
+
+def test_no_turn_hangs_on_a_net_that_is_never_sure() -> None:
+    one, _ = opinion()
+    hear(one, 400)
+    assert ends(one, State.SILENT, 1500) < 0.5 <= ends(one, State.SILENT, 1600)
+
+
+def test_a_sound_that_the_net_does_not_hear_as_speech_is_none() -> None:
+    one, net = opinion()
+    p_speech = np.array([0.9], np.float32)
+    assert one.speech(np.arange(1), p_speech)[0] == pytest.approx(0.9), "before its first frame it contradicts nobody"
+    hear(one, 40)
+    assert one.speech(np.arange(1), p_speech)[0] == 0
+    net.says["speech"] = SURE
+    hear(one, 40)
+    assert one.speech(np.arange(1), p_speech)[0] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("thing", [Overlap.SIDE, Overlap.TAKES])
+def test_the_net_decides_on_overlaps_where_its_rule_lets_it(thing: Overlap, monkeypatch: pytest.MonkeyPatch) -> None:
+    def allowed(rule: OverlapRule) -> OverlapRule:
+        return OverlapRule(classes=rule.classes, threshold=0.8, agree_ms=80, why="test")
+
+    for rule in (TAKES, LEAVES):
+        assert rule.threshold == NEVER or 0.5 <= rule.threshold < 1
+        assert rule.why
+    monkeypatch.setattr(judged, "TAKES", allowed(TAKES))
+    monkeypatch.setattr(judged, "LEAVES", allowed(LEAVES))
+    one, net = opinion()
+    net.says["overlap"] = int(thing)
+    words = (np.array([1.0], np.float32), np.array([0.0], np.float32))
+    nothing = (np.zeros(1, np.float32), np.zeros(1, np.float32))
+    hear(one, 40)
+    assert [float(x[0]) for x in one.overlap(np.arange(1), *words)] == [1, 0]
+    hear(one, 40)
+    takes, leaves = one.overlap(np.arange(1), *(words if thing is Overlap.SIDE else nothing))
+    assert (float(takes[0]), float(leaves[0])) == ((0, 1) if thing is Overlap.SIDE else (1, 0))
+
+
+def test_a_net_that_fails_is_asked_no_more_and_the_parts_judge() -> None:
+    net: Any = ScriptedNet(2)
+    ears = SmallEars(2, NoRecogniser(), net, SESSION)
+    net.error = RuntimeError("no memory")
+    plain = Ears(2, NoRecogniser(), SESSION)
+    for _ in range(6):
+        mine, theirs = ears.step(silent_input(2)), plain.step(silent_input(2))
+    assert ears.fallback == "the floor net failed: no memory"
+    assert np.array_equal(mine.p_end, theirs.p_end)
+    ears.use_baseline(False)
+    assert ears.fallback, "it stays so"
+
+
+def test_a_busy_machine_makes_them_go_on_without_the_net_and_every_call_is_told() -> None:
+    net: Any = ScriptedNet(2)
+    ears = SmallEars(2, NoRecogniser(), net, SESSION)
+    assert isinstance(ears, HasBaseline)
+    scheduler = Scheduler(ears, rows=2, admission=Admission(offered=2, step_ms=20))
+    scheduler.open(OpenSeat(call_id="a", profile={}, persona={}))
+    scheduler.take_events()
+    scheduler.set_level(Degradation.BASELINE_EARS)
+    scheduler.tell_fallback()
+    scheduler.open(OpenSeat(call_id="b", profile={}, persona={}))
+    told = [event for event in scheduler.take_events() if isinstance(event, EarsChanged)]
+    assert [(event.call_id, event.why) for event in told] == [("a", fallback_of(ears)), ("b", fallback_of(ears))]
+    before = net.count.copy()
+    for _ in range(4):
+        ears.step(silent_input(2))
+    assert np.array_equal(net.count, before)
+    scheduler.set_level(Degradation.NORMAL)
+    scheduler.tell_fallback()
+    assert [event.why for event in scheduler.take_events() if isinstance(event, EarsChanged)] == ["", ""]
+    ears.step(silent_input(2))
+    ears.step(silent_input(2))
+    assert net.count.tolist() == [1, 1], "asked again, from nothing"
+
+
+def test_without_weights_the_parts_serve_and_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = build(2, recogniser=NoRecogniser, weights=str(tmp_path / "none.onnx"), session=SESSION)
+    assert (missing.spec.name, "there are no weights" in fallback_of(missing)) == ("parts", True)
+    broken = tmp_path / "floor.onnx"
+    broken.write_bytes(b"\x08\x07 this is not a net")
+    damaged = build(2, recogniser=NoRecogniser, weights=str(tmp_path), session=SESSION)
+    assert "cannot be loaded" in fallback_of(damaged)
+    (tmp_path / SUMS).write_text(f"{'0' * 64}  floor.onnx\n")
+    with pytest.raises(ModelError, match="sha256 is"):
+        located(str(tmp_path))
+    net: Any = ScriptedNet(1)
+    monkeypatch.setattr(small, "located", lambda weights: broken)
+    monkeypatch.setattr(small, "FloorRuntime", lambda path, rows: net)
+    assert build(1, recogniser=NoRecogniser, session=SESSION).spec.name == "small"
+    monkeypatch.setattr(small, "BUDGET", 0.0)
+    assert "takes" in fallback_of(build(1, recogniser=NoRecogniser, session=SESSION))
+    net.error = RuntimeError("bad graph")
+    assert "bad graph" in fallback_of(build(1, recogniser=NoRecogniser, session=SESSION))
+
+
+def test_a_row_moves_with_its_net_and_a_snapshot_is_small() -> None:
+    here, there = (SmallEars(3, NoRecogniser(), net, SESSION) for net in self_made(2, 3))
+    for _ in range(5):
+        here.step(silent_input(3))
+    blob = here.snapshot(1)
+    assert len(blob) <= 64_000
+    there.restore(2, blob)
+    assert there.snapshot(2) == blob
+    one = silent_input(3)
+    one.mask[:] = [False, True, True]
+    one.reset[:] = [False, False, True]
+    before = here.snapshot(0)
+    here.step(one)
+    assert here.snapshot(0) == before, "a masked row rests"
+
+
+def self_made(count: int, rows: int) -> list[Any]:
+    return [ScriptedNet(rows) for _ in range(count)]
