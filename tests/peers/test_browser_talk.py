@@ -129,6 +129,7 @@ async def test_no_width_and_no_theme_breaks_the_page(service: Service, tmp_path:
         assert not page.errors
 
 
+@pytest.mark.timed
 async def test_echo_is_heard_soon_after_it_was_said(tmp_path: Path) -> None:
     """Inside the browser, its own buffer included: 114 ms on a quiet machine, where a telephone's wire has 60 to 66."""
     loop = speech_after(0.5)[: 4 * 8000]

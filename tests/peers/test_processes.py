@@ -96,6 +96,7 @@ def longest_silence_s(result: CallResult, *, after_s: float) -> float:
     return longest / 100
 
 
+@pytest.mark.timed
 async def test_worker_killed_in_a_call_is_a_moment_of_silence_not_a_hangup(service: Service) -> None:
     async with calling(service) as call:
         os.kill(pid_of(await health(service), "worker1"), signal.SIGKILL)

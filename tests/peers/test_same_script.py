@@ -23,6 +23,7 @@ TURNS = ("what are your opening hours", "thank you that is enough for me now", "
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
+@pytest.mark.timed
 async def test_every_door_has_the_same_conversation(tmp_path: Path) -> None:
     """A run whose callers could not keep their own time, on a machine that does other things, is void: once again."""
     if not await one_conversation(tmp_path) and not await one_conversation(tmp_path):

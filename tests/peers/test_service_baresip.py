@@ -61,6 +61,7 @@ async def test_every_word_of_the_greeting_is_heard_in_order(tmp_path: Path, code
         assert_clean_log(service)
 
 
+@pytest.mark.timed
 async def test_echo_comes_back_soon_and_undamaged(tmp_path: Path) -> None:
     greeting_s = len(GREETING.split()) * WORD_S
     async with start_service(ECHO_AGENT) as service:
@@ -78,6 +79,7 @@ async def test_echo_comes_back_soon_and_undamaged(tmp_path: Path) -> None:
     assert max(lag for lag, likeness in found if likeness > 0.95) / RATE_HZ < 0.3
 
 
+@pytest.mark.timed
 async def test_answer_to_a_spoken_turn_is_whole_and_soon(tmp_path: Path) -> None:
     greeting = len(GREETING.split())
     asked_at_s = greeting * WORD_S + 0.8

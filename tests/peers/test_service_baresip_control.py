@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 SILENCE: Pcm = np.zeros(RATE_HZ, np.int16)
 PERSON_KEY = "0"
-DISCLOSURE_S = 4.0
 
 
 async def test_hold_of_a_telephone_is_silence_and_resume_is_not(tmp_path: Path) -> None:
@@ -92,9 +91,15 @@ async def test_key_for_a_person_connects_two_telephones(tmp_path: Path) -> None:
         }
         async with start_service(settings) as service:
             await caller.dial(service.sip_uri)
-            await asyncio.sleep(DISCLOSURE_S)
+            (call,) = await calls(service)
+
+            async def is_disclosed() -> bool:
+                told = await events(service, call["call_id"])
+                return any(event["name"] == "disclosure.completed" for event in told)
+
+            await until(is_disclosed, 15.0)
             await caller.press(PERSON_KEY)
-            await person.wait_for("CALL_ESTABLISHED", 12.0)
+            await person.wait_for("CALL_ESTABLISHED", 15.0)
             (call,) = await all_ended(service, 1)
             assert (call["result"], call["reason"]) == ("success", "transferred")
             names = [event["name"] for event in await events(service, call["call_id"])]

@@ -90,6 +90,7 @@ async def test_the_same_caller_has_the_same_turns_through_sip_and_pcm() -> None:
         assert_clean_log(service)
 
 
+@pytest.mark.timed
 async def test_streams_that_come_and_go_never_move_a_telephone_s_packets() -> None:
     options = {"stream.doors": '["pcm"]', "engine.spare": 0, **ECHO_AGENT}
     listen = parse_script("name: listen\nmax_s: 60\nsteps:\n  - wait: 13000\n  - hangup\n")

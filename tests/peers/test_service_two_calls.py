@@ -34,6 +34,7 @@ def lateness_s(result: CallResult) -> tuple[NDArray[np.float64], NDArray[np.floa
     return track.arrival_s, late - np.median(late)
 
 
+@pytest.mark.timed
 async def test_second_call_does_not_move_the_first_ones_packets() -> None:
     with MediaThread() as media:
         async with start_service(ECHO_AGENT) as service:

@@ -159,6 +159,7 @@ async def test_after_a_stall_the_caller_hears_no_old_audio(service: Service) -> 
     assert found.trace.buffers[0].deepest <= 300 * 8, "the stall has not become a queue at Twilio"
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 async def test_silence_comes_as_fast_as_by_sip_and_the_heard_text_is_right(service: Service) -> None:
     """Same script, same time, same service; whole answers lie ready in the worker when they are interrupted."""
