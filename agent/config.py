@@ -149,8 +149,8 @@ class OutboundConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     model: str = "parts"
-    """``parts`` (default ears), ``small`` (the same with our own floor net), ``vad`` (voice activity alone), a folder with
-    a speech-native model (written with a slash; extra ``gpu``), or a fake: ``echo talker silent marker``."""
+    """``parts`` (default ears), ``small`` (the same with our own floor net), ``vad`` (voice activity alone), a folder
+    with a speech-native model (written with a slash; extra ``gpu``), or a fake: ``echo talker silent marker``."""
     workers: int = 1
     spare: int = 1
     """Warm workers without calls, ready to take over."""
