@@ -181,3 +181,40 @@ class DuplexModel(Protocol):
     def close(self) -> None:
         """Stop helpers (recogniser processes) and free memory."""
         ...
+
+
+class Speaker(DuplexModel, Protocol):
+    """A model that speaks, whose step has two halves: a device works while the host does the rest."""
+
+    def begin(self, inputs: StepInput) -> None:
+        """The first half of ``step``. ``inputs`` is the caller's again when this returns."""
+        ...
+
+    def is_done(self) -> bool:
+        """Whether ``finish`` would give its answer at once."""
+        ...
+
+    def finish(self) -> StepOutput:
+        """The second half: waits for the answer to ``begin``."""
+        ...
+
+
+@runtime_checkable
+class HasSpeaker(Protocol):
+    """Ears with a model beside them that speaks, in longer steps of its own. Optional.
+
+    As a ``DuplexModel`` it is its ears; ``admit``, ``release``, ``force`` and snapshots are for both. Whoever steps it
+    steps ``speaker`` too.
+    """
+
+    @property
+    def speaker(self) -> Speaker: ...
+
+
+@runtime_checkable
+class CanAge(Protocol):
+    """A model whose step costs more in old calls. Optional: who measures it wants the dearest step."""
+
+    def age(self, row: int) -> None:
+        """``row`` is as old as a row can be, whatever its memory holds."""
+        ...

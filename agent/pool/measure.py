@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.model.protocol import DuplexModel
-from agent.pool.messages import OpenSeat
+from agent.model.protocol import CanAge, DuplexModel, Speaker, StepInput
+from agent.pool.messages import SAMPLES_PER_MS, OpenSeat
 from agent.scheduler.admission import CURVE, Admission, StepCosts, percentile
 from agent.scheduler.tick import Scheduler
 from telephony.link import ALL_SENT, FRAME_SAMPLES, InBatch
@@ -28,6 +28,7 @@ from telephony.link import ALL_SENT, FRAME_SAMPLES, InBatch
 WINDOWS: Final = 5
 STEPS: Final = 25
 """Steps per window: their p99 is the dearest of them."""
+MAX_SPEAKER_S: Final = 8.0
 MAX_S: Final = 2.0
 """Time for the whole curve; larger sizes are then left out and admission extrapolates."""
 
@@ -56,6 +57,38 @@ def measure_steps(model: DuplexModel, *, rows: int, phases: int) -> StepCosts:
         scheduler.close(seat, "closed")
     scheduler.settle()
     return StepCosts(best, worst_ms=worst)
+
+
+def measure_speaker(speaker: Speaker, *, rows: int) -> StepCosts:
+    """p99 of one step of a model that steps all rows together, by rows that move, in milliseconds of wall time.
+
+    The rows are as old as they can be, where the model can pretend that: what is offered holds for the whole of a call.
+    Leaves every row to be reset by its next call.
+    """
+    n = speaker.spec.step_ms * SAMPLES_PER_MS
+    held = speaker.spec.rows
+    sizes = sorted({size for size in CURVE if size < rows} | {rows})
+    no = np.zeros(held, np.bool_)
+    pcm = np.random.default_rng(7).integers(-30, 30, (held, n)).astype(np.int16)
+    costs: dict[int, float] = {}
+    began = time.perf_counter()
+    for size in sizes:
+        mask = np.arange(held) < size
+        inputs = StepInput(pcm=pcm, own=np.zeros_like(pcm), mask=mask, reset=mask, lost=no, speaking=no)
+        speaker.step(inputs)
+        inputs.reset = no
+        if isinstance(speaker, CanAge):
+            for row in range(size):
+                speaker.age(row)
+        times = []
+        for _ in range(STEPS):
+            start = time.perf_counter()
+            speaker.step(inputs)
+            times.append(time.perf_counter() - start)
+        costs[size] = 1000 * max(percentile(sorted(times)[:-1], 0.99), percentile(times, 0.5))
+        if time.perf_counter() - began > MAX_SPEAKER_S or costs[size] > speaker.spec.step_ms:
+            break
+    return StepCosts(costs)
 
 
 def _seat(scheduler: Scheduler, count: int) -> None:

@@ -123,6 +123,8 @@ class WorkerHello(Message):
     """The same of the worst window that was measured: far above, and neighbours took their share."""
     fallback: str = ""
     """Why these ears judge and not those that were asked for; empty: they were."""
+    speaker_p99_ms: dict[str, float] = field(default_factory=dict)
+    """Of a model that speaks in steps of its own, beside the ears: rows in one step, to p99 of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

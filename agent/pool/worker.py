@@ -19,10 +19,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from agent.model.baseline import fallback_of
-from agent.model.protocol import DuplexModel, HasHelpers, HelperStats
+from agent.model.protocol import DuplexModel, HasHelpers, HasSpeaker, HelperStats
 from agent.pool.connection import SOCKET_BYTES, ConnectionOver, Outgoing, address_of, listen, read
 from agent.pool.cpu_wait import CpuWait, load_of
-from agent.pool.measure import measure_steps
+from agent.pool.measure import measure_speaker, measure_steps
 from agent.pool.messages import (
     Drain,
     Message,
@@ -55,6 +55,8 @@ STATS_S: Final = 1.0
 RECORDED_WITHIN_S: Final = 0.8
 """The end of a recorded call is told when its file is there, or after that time."""
 RECORDED_LOOK_S: Final = 0.005
+SPEAKER_LOOK_S: Final = 0.002
+"""How often a device is asked whether its step is done, while one is under way."""
 
 
 @dataclass(eq=False)
@@ -93,9 +95,15 @@ class Worker:
         step_budget: float,
         costs: StepCosts,
         phases: int,
+        speaker_costs: StepCosts | None = None,
     ) -> None:
+        """``costs``: of the model's step, or of the ears' where a speaker stands beside them."""
         step_ms = model.spec.step_ms
         fitting = costs.rows_within(step_budget * step_ms, phases=phases, limit=rows)
+        self._speaker_s = model.speaker.spec.step_ms / 1000 if isinstance(model, HasSpeaker) else 0.0
+        if speaker_costs is not None:
+            together = speaker_costs.rows_within(step_budget * 1000 * self._speaker_s, phases=1, limit=rows)
+            fitting = min(fitting, together)
         self.admission = Admission(offered=max(1, fitting), step_ms=step_ms, budget=step_budget)
         self.scheduler = Scheduler(model, rows=model.spec.rows, admission=self.admission)
         self._step_s = step_ms / 1000
@@ -116,6 +124,9 @@ class Worker:
             step_p99_ms={str(size): round(ms, 3) for size, ms in costs.p99_ms.items()},
             step_worst_ms={str(size): round(ms, 3) for size, ms in costs.worst_ms.items()},
             fallback=fallback_of(model),
+            speaker_p99_ms={str(size): round(ms, 3) for size, ms in speaker_costs.p99_ms.items()}
+            if speaker_costs is not None
+            else {},
         )
         self.control_address = address_of(self._control, control_path)
         self._edges: list[EdgePeer] = []
@@ -163,6 +174,8 @@ class Worker:
         until = min(self._stats_at, min(deadlines, default=self._stats_at))
         if self._recorder.awaits:
             max_wait_s = min(max_wait_s, RECORDED_LOOK_S)
+        if self.scheduler.is_speaking:
+            max_wait_s = min(max_wait_s, SPEAKER_LOOK_S)
         for key, mask in self._selector.select(min(max(0.0, until - now), max_wait_s)):
             if key.fileobj in (self._control, self._audio):
                 key.data()
@@ -170,6 +183,7 @@ class Worker:
                 self._serve(key.data, mask)
         now = time.monotonic()
         self._conceal_overdue(now)
+        self.scheduler.advance(now)
         self.scheduler.settle()
         self._tell_events()
         self._tell_recorded(now)
@@ -397,6 +411,9 @@ class Worker:
     def _tell_stats(self, now: float) -> None:
         durations, self._durations = self._durations, []
         busy, self._busy = self._busy, []
+        if self._speaker_s and (took := self.scheduler.speaker_took()):
+            scaled = [self._step_s / self._speaker_s * one for one in took]
+            busy = max(busy, scaled, key=lambda times: percentile(times, 0.95))  # whatever is nearer to its limit
         before = self.admission.level
         self.admission.observe(busy, seats=len(self.scheduler.table), now=now)
         if self.admission.level is not before:
@@ -455,6 +472,7 @@ def run_worker(
         rows = min(rows, model.self_test())
         model.warmup()
         costs = measure_steps(model, rows=rows, phases=phases)
+        together = measure_speaker(model.speaker, rows=rows) if isinstance(model, HasSpeaker) else None
         worker = Worker(
             name=name,
             control_path=control_path,
@@ -464,6 +482,7 @@ def run_worker(
             step_budget=step_budget,
             costs=costs,
             phases=phases,
+            speaker_costs=together,
         )
     except BaseException:
         model.close()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agent.errors import ConfigError, ModelError, traced
 from agent.expectation import Expect
 from agent.model.baseline import HasBaseline, fallback_of
-from agent.model.protocol import DuplexModel, Persona, StepInput, StepOutput
+from agent.model.protocol import DuplexModel, HasSpeaker, ModelSpec, Persona, StepInput, StepOutput
 from agent.pool.messages import (
     SAMPLES_PER_MS,
     AgentText,
@@ -35,6 +35,7 @@ from agent.pool.messages import (
 )
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
+from agent.scheduler.lockstep import Lockstep
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import Seat
 from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, OutFlag
@@ -83,10 +84,7 @@ class Scheduler:
 
     def __init__(self, model: DuplexModel, *, rows: int, admission: Admission) -> None:
         spec = model.spec
-        if spec.step_ms % 20 or spec.rate_in_hz != 8000 or spec.rate_out_hz != 8000:
-            raise ModelError(
-                f"model {spec.name}: steps of {spec.step_ms} ms, rates {spec.rate_in_hz}/{spec.rate_out_hz}"
-            )
+        _check(spec)
         self.model = model
         self.admission = admission
         self.table = RowTable(rows)
@@ -112,7 +110,14 @@ class Scheduler:
         self._played = np.zeros(rows, np.uint32)
         self._ring = np.zeros((rows, RING, FRAME_SAMPLES), np.int16)
         self._ring_speech = np.zeros((rows, RING), np.bool_)
-        self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm else None
+        self.lockstep: Lockstep | None = None
+        """A speaker beside the ears, where there is one."""
+        if isinstance(model, HasSpeaker):
+            _check(model.speaker.spec)
+            self.lockstep = Lockstep(model.speaker, rows=rows, is_hushed=self._is_hushed)
+        self._stepped = np.zeros(rows, np.uint32)
+        """Claims on the rows of the speaker's step that is under way."""
+        self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm and self.lockstep is None else None
         self._out_pcm = np.zeros((rows, FRAME_SAMPLES), np.int16)
         self._out_rows = list(self._out_pcm)
         self.last_own = np.zeros((rows, FRAME_SAMPLES), np.int16)
@@ -156,6 +161,8 @@ class Scheduler:
         self._in.own[row] = 0
         if self._model_pcm is not None:
             self._model_pcm[row] = 0
+        if self.lockstep is not None:
+            self.lockstep.join(row)
         self.events.append(SeatOpened(call_id=message.call_id, row=row, seat=number))
         if self._fallback:
             self.events.append(EarsChanged(call_id=message.call_id, at=0, why=self._fallback))
@@ -205,6 +212,8 @@ class Scheduler:
     def settle(self) -> None:
         """Edge of a tick: evicted rows are let go."""
         for row in self.table.settle():
+            if self.lockstep is not None:
+                self.lockstep.leave(row)
             self.model.release(row)
 
     def take_events(self) -> list[SeatMessage]:
@@ -231,6 +240,8 @@ class Scheduler:
             self._in.own[rows, part] = own
             self._in.speaking[rows] = speaking
             self._in.lost[rows] = (batch.flags & InFlag.CONCEALED) != 0
+            if self.lockstep is not None:
+                self.lockstep.hear(rows[~held], batch.pcm[~held], own[~held])
         if stepped:
             scores = self._run(rows, held)
         return self._commit(batch, rows, held.tolist(), slot, scores)
@@ -253,6 +264,8 @@ class Scheduler:
         self._in.pcm[rows, part] = self._in.pcm[rows, before] * CONCEAL_FADE
         self._in.own[rows, part] = 0
         self._in.lost[rows] = True
+        if self.lockstep is not None:
+            self.lockstep.conceal(np.array([row for row in rows.tolist() if not self._is_held(row)], np.intp))
         if slot == self.frames - 1:
             held = np.array([self._is_held(row) for row in rows.tolist()], np.bool_)
             scores = self._run(rows, held)
@@ -265,6 +278,37 @@ class Scheduler:
     def forget_link(self, link: int) -> None:
         """A link is gone; its groups with it. The seats stay: another link may bring their audio."""
         self._groups = {key: group for key, group in self._groups.items() if key[0] != link}
+
+    # --- a speaker beside the ears -------------------------------------------------------------------------
+
+    def advance(self, now: float) -> None:
+        """Take the speaker's answer, where it is there; begin its next step, where the audio of that is."""
+        if self.lockstep is None:
+            return
+        output = self.lockstep.finish(now)
+        if output is not None:
+            still = self._stepped == self.table.numbers
+            output.words = [heard for heard in output.words if still[heard.row]]
+            output.agent_text = [said for said in output.agent_text if still[said[0]]]
+            self._tell_words(output)
+        if self.lockstep.begin(now):
+            self._stepped[:] = self.table.numbers
+
+    @property
+    def is_speaking(self) -> bool:
+        """A step of the speaker is under way: ``advance`` has something to take soon."""
+        return self.lockstep is not None and self.lockstep.is_under_way
+
+    def speaker_took(self) -> list[float]:
+        """Seconds from begin to answer of the speaker's steps since the last call."""
+        if self.lockstep is None:
+            return []
+        took, self.lockstep.counters.took_s = self.lockstep.counters.took_s, []
+        return took
+
+    def _is_hushed(self, row: int) -> bool:
+        seat = self.table.seats[row]
+        return seat is not None and seat.silenced
 
     def _is_held(self, row: int) -> bool:
         seat = self.table.seats[row]
@@ -314,6 +358,9 @@ class Scheduler:
                 seat = self.table.seats[row]
                 if seat is not None and seat.at:  # before its first frame no time of its own has passed
                     seat.skip(gap * FRAME_SAMPLES)
+            if self.lockstep is not None and gap <= self.lockstep.frames:
+                for _ in range(gap):
+                    self.lockstep.conceal(rows)
         group.next_tick = batch.tick + 1
         return group, True
 
@@ -362,8 +409,7 @@ class Scheduler:
     def _hush(self, rows: NDArray[np.intp]) -> None:
         """A speaking model that was cut is silent inside too: it remembers what was heard, not what it meant to say."""
         for row in rows.tolist():
-            seat = self.table.seats[row]
-            if seat is not None and seat.silenced:
+            if self._is_hushed(row):
                 self.model.force(row, text=None)
 
     def _tell_words(self, output: StepOutput) -> None:
@@ -394,7 +440,6 @@ class Scheduler:
         epochs, frame_nos, flags = [0] * n, [0] * n, [0] * n
         handed = [True] * n
         part = (slot + 1) % self.frames * FRAME_SAMPLES
-        model_pcm = self._model_pcm
         for i, row in enumerate(numbers):
             seat, out = self.table.seats[row], self._out_rows[i]
             if seat is None:  # its words made it fail in this very step
@@ -412,7 +457,7 @@ class Scheduler:
                     out.fill(0)
                     handed[i] = False
                     continue
-                flags[i] = seat.fill(out, None if model_pcm is None else model_pcm[row, part : part + FRAME_SAMPLES])
+                flags[i] = seat.fill(out, None if seat.held else self._model_frame(row, part))
                 epochs[i] = seat.epoch
             except Exception as error:  # one call's fault must not touch the other rows
                 out.fill(0)
@@ -434,6 +479,12 @@ class Scheduler:
             pcm,
         )
         return out_batch if all(handed) else _of_rows(out_batch, np.array(handed, np.bool_))
+
+    def _model_frame(self, row: int, part: int) -> Samples | None:
+        """The next 20 ms of a model that speaks; ``None`` where none does."""
+        if self.lockstep is not None:
+            return self.lockstep.next_frame(row)[0]
+        return None if self._model_pcm is None else self._model_pcm[row, part : part + FRAME_SAMPLES]
 
     def _hear(self, seat: Seat, scores: tuple[float, float, float, float]) -> None:
         seat.hear(self.frames * FRAME_SAMPLES, *scores)
@@ -462,6 +513,11 @@ class Scheduler:
             self.model.use_baseline(level >= Degradation.BASELINE_EARS)
         for seat in self.table.calls():
             seat.may_prepare = level < Degradation.NO_PREPARATION
+
+
+def _check(spec: ModelSpec) -> None:
+    if spec.step_ms % 20 or spec.rate_in_hz != 8000 or spec.rate_out_hz != 8000:
+        raise ModelError(f"model {spec.name}: steps of {spec.step_ms} ms, rates {spec.rate_in_hz}/{spec.rate_out_hz}")
 
 
 def _of_rows(batch: OutBatch, which: Bools) -> OutBatch:

@@ -62,9 +62,9 @@ FORBIDDEN: dict[str, set[str]] = {
     "agent.model.moshi": {"moshi"},  # the reference of its tests and the peer of its bench
     **{
         f"agent.model.moshi.{name}": {"torch"}
-        for name in ("config", "ears", "extra", "layout", "orders", "planner", "published")
+        for name in ("config", "extra", "layout", "orders", "planner", "published")
     },
-    **{f"agent.model.{name}": {"torch"} for name in ("fakes", "parts", "protocol", "registry")},
+    **{f"agent.model.{name}": {"torch"} for name in ("duet", "fakes", "parts", "protocol", "registry")},
     "agent.session": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
     "agent.switchboard": {"torch", "redis", "telephony.sip", "agent.store.sqlite", "agent.store.redis"},
 }

@@ -115,7 +115,11 @@ class MoshiModel:
     def close(self) -> None:
         self._starts.clear()
 
-    # --- for benches -----------------------------------------------------------------------------------------
+    # --- to measure it -----------------------------------------------------------------------------------------
+
+    def age(self, row: int) -> None:
+        """``row`` is as old as its window: a step that reads no more than this will ever be read."""
+        self.pretend(row, frames=int(self._tick.lm.ring.windows[row]))
 
     def pretend(self, row: int, *, frames: int) -> None:
         """``row`` is that old: it has talked for ``frames`` frames, whatever its memory holds."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from agent.model.duet import WithEars
 from agent.model.moshi.checkpoint import open_checkpoint
-from agent.model.moshi.ears import WithEars
 from agent.model.moshi.model import Options, fitting_rows, load_model
 from agent.model.parts.ears import build
 

@@ -94,6 +94,7 @@ class Engine:
         )
         self.tick += 1
         out = self.scheduler.step(batch, link=0)
+        self.scheduler.advance(0.02 * self.tick)
         self.events += self.scheduler.take_events()
         by_row = {int(row): i for i, row in enumerate(out.rows)}
         for call_id in calls:

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra gpu is not installed")
 
+from agent.model.duet import WithEars  # noqa: E402
 from agent.model.fakes import EnergyEars  # noqa: E402
-from agent.model.moshi.ears import WithEars  # noqa: E402
 from agent.model.moshi.model import Options, load_model  # noqa: E402
 from agent.pool.measure import measure_steps  # noqa: E402
 from agent.pool.messages import AgentText, CloseSeat, FloorMoved  # noqa: E402

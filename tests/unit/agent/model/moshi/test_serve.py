@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="the extra gpu is not installed")
 
 from agent.errors import ModelError  # noqa: E402
 from agent.model.moshi import model as module  # noqa: E402
+from agent.model.moshi.serve import open_served  # noqa: E402
 from agent.model.registry import build_model  # noqa: E402
 from tests.unit.agent.model.moshi.tiny import write_checkpoint  # noqa: E402
 
@@ -21,11 +22,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_folder_is_served_with_ears_beside_it(folder: Path) -> None:
-    model = build_model(str(folder), 3, device="cpu", window_s=0.5)
+    model = open_served(folder, 3, device="cpu", window_s=0.5)
     try:
         assert model.spec.emits_pcm
         assert model.spec.emits_scores
-        assert (model.spec.rows, model.spec.step_ms) == (3, 80)
+        assert (model.spec.rows, model.speaker.spec.step_ms) == (3, 80)
         assert model.self_test() == 3
     finally:
         model.close()

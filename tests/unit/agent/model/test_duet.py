@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
-from agent.expectation import Expect, ExpectKind
+from agent.model.duet import WithEars
 from agent.model.fakes import EnergyEars, _Fake
-from agent.model.moshi.ears import WithEars
 from agent.model.protocol import DuplexModel, HeardWords, Persona, StepInput, StepOutput
 from agent.pool.messages import FloorMoved, TurnEnded, TurnStarted
 from tests.unit.agent.scheduler.engine import LOUD, SILENCE, SPEECH, Engine
@@ -48,54 +50,53 @@ class Ears(EnergyEars):
         return output
 
 
-def inputs(level: int, *, parts: int = 4) -> StepInput:
-    pcm = np.full((ROWS, 640), 0, np.int16)
-    pcm[:, : 160 * parts] = level
+def vars_of(one: StepInput) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in StepInput.__dataclass_fields__}
+
+
+def inputs(level: int) -> StepInput:
+    pcm = np.full((ROWS, 160), level, np.int16)
     no = np.zeros(ROWS, np.bool_)
-    expects = {1: Expect(kind=ExpectKind.YES_NO)}
-    return StepInput(pcm=pcm, own=pcm + 1, mask=~no, reset=~no, lost=no, speaking=no, expects=expects)
+    return StepInput(pcm=pcm, own=pcm + 1, mask=~no, reset=no, lost=no, speaking=no)
 
 
-def test_ears_hear_each_part_of_the_models_step_once() -> None:
+def test_its_step_is_the_ears_step() -> None:
     ears = Ears()
-    both = WithEars(Singer(), ears)
-    out = both.step(inputs(3000))
-    assert [one.pcm.shape for one in ears.given] == [(ROWS, 160)] * 4
-    assert [bool(one.reset.any()) for one in ears.given] == [True, False, False, False]
-    assert [len(one.expects) for one in ears.given] == [1, 0, 0, 0]
-    assert (ears.given[2].own == ears.given[2].pcm + 1).all()
-    assert [heard.words for heard in out.words] == [("1",), ("2",), ("3",), ("4",)]
-    assert out.pcm is not None
-    assert (out.pcm == 5000).all()
+    out = WithEars(Singer(), ears).step(inputs(20000))
+    assert (out.p_take == 1).all()
+    assert out.pcm is None
+    assert [heard.words for heard in out.words] == [("1",)]
 
 
-def test_what_was_true_in_a_step_is_true_of_it_and_an_end_must_last() -> None:
-    both = WithEars(Singer(), Ears())
-    assert (both.step(inputs(20000, parts=1)).p_take == 1).all(), "loud in the first part only"
-    for _ in range(2):
-        both.step(inputs(0))
-    quiet = both.step(inputs(0))
-    quiet.p_end[:] = 0
-    for _ in range(5):
-        out = both.step(inputs(0))
-    assert (out.p_end == 0).all(), "a reset in every step: no speech before the silence"
-
-
-def test_spec_is_the_speakers_with_the_ears_scores() -> None:
+def test_spec_is_the_ears_with_the_speakers_voice_and_memory() -> None:
     spec = WithEars(Singer(), Ears()).spec
-    assert (spec.name, spec.step_ms, spec.emits_pcm, spec.emits_scores) == ("singer+energy", 80, True, True)
+    assert (spec.name, spec.step_ms, spec.emits_pcm, spec.emits_scores) == ("singer+energy", 20, True, True)
+    assert spec.bytes_per_row == 2 * Ears().spec.bytes_per_row
 
 
-@pytest.mark.parametrize(("step_ms", "told"), [(60, "does not divide 80 ms"), (160, "does not divide 80 ms")])
-def test_ears_whose_steps_do_not_fit_are_refused(step_ms: int, told: str) -> None:
-    with pytest.raises(ModelError, match=told):
-        WithEars(Singer(), Ears(step_ms=step_ms))
+def test_model_with_whole_steps_speaks_in_halves() -> None:
+    speaker = WithEars(Singer(), Ears()).speaker
+    long = inputs(0)
+    long.pcm = np.zeros((ROWS, 640), np.int16)
+    assert not speaker.is_done()
+    speaker.begin(long)
+    assert speaker.is_done()
+    assert speaker.finish().pcm is not None
+    assert not speaker.is_done()
+
+
+def test_ears_of_another_rate_are_refused() -> None:
+    ears = Ears()
+    ears.spec = replace(ears.spec, rate_in_hz=16000)
+    with pytest.raises(ModelError, match="ears energy hear 16000 Hz, singer 8000 Hz"):
+        WithEars(Singer(), ears)
 
 
 def test_both_halves_of_a_row_move() -> None:
     here, there = WithEars(Singer(), Ears()), WithEars(Singer(), Ears())
     for _ in range(3):
         here.step(inputs(3000))
+        here.speaker.step(StepInput(**{**vars_of(inputs(0)), "pcm": np.zeros((ROWS, 640), np.int16)}))
     there.restore(2, here.snapshot(1))
     assert there.snapshot(2) == here.snapshot(1)
     for blob in (b"", b"none" + bytes(20), here.snapshot(1)[:-3]):
