@@ -366,7 +366,9 @@ class Bank:
                 sent_at=now,
                 rows=self._worker_row[rows],
                 seats=self.queue.seat[rows].astype(np.uint32),
-                flags=flags[rows] | np.where(self._first[rows], int(InFlag.FIRST), 0).astype(np.uint8),
+                flags=flags[rows]
+                | np.where(self._first[rows], int(InFlag.FIRST), 0).astype(np.uint8)
+                | self.queue.flags(rows),
                 played=self.queue.played[rows].astype(np.uint32),
                 sent=self.queue.sent[rows].astype(np.uint32),
                 taken=self.queue.taken[rows].astype(np.uint32),

@@ -1,8 +1,9 @@
-"""Agent audio that waits for its tick: at most two frames per leg, arrays over legs. Pure.
+"""Agent audio that waits for its tick: a few frames per leg, arrays over legs. Pure.
 
 The audio of an answer waits in the worker, where it can be taken back; here is only what covers the worker's own
-tick. A worker that is told what has been taken (``telephony.link``) hands out no more than fits. Older epochs are
-dropped wherever they are met; speech is dropped for no other reason than a queue that is full all the same.
+tick. A worker that is told what has been taken (``telephony.link``) hands out no more than fits, and less where enough
+waits. Older epochs are dropped wherever they are met; speech is dropped for no other reason than a queue that is full
+all the same.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from telephony.link import AHEAD, ALL_SENT, FRAME_SAMPLES, SENT_FRAMES, OutBatch, OutFlag
+from telephony.link import AHEAD, ALL_SENT, ENOUGH, FRAME_SAMPLES, SENT_FRAMES, InFlag, OutBatch, OutFlag
 
 DEPTH = AHEAD
-"""Frames per leg. A third drops the oldest: late audio is worse than lost audio."""
+"""Frames per leg. One more drops the oldest: late audio is worse than lost audio."""
 _SPARE_TICKS = 25
 """A frame that was not needed for 0.5 s is only delay: it goes with the next silence. Speech never goes for that."""
 
@@ -127,6 +128,10 @@ class AgentQueue:
         shift = np.minimum(further, SENT_FRAMES).astype(np.uint64)
         self.sent[rows] = ((self.sent[rows] << shift) | np.uint64(1)) & np.uint64(ALL_SENT)
         self.played[rows] = frame_no + 1
+
+    def flags(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """``InFlag.ENOUGH`` for those of ``rows`` where it is so."""
+        return np.where(self._length[rows] >= ENOUGH, int(InFlag.ENOUGH), 0).astype(np.uint8)
 
     def _shift(self, rows: NDArray[np.intp]) -> None:
         self.taken[rows] = self._frame_no[rows, 0] + 1

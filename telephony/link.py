@@ -26,8 +26,10 @@ RESTARTED = 500
 """A tick number that is off by more than that is a new count, not a gap."""
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 PROTOCOL = 2
-AHEAD = 2
-"""Agent frames of one row that may wait at an edge for their tick: what covers the worker's own."""
+AHEAD = 4
+"""Agent frames of one row that may be on their way: one and more for the worker's own tick, the others for the link."""
+ENOUGH = 2
+"""Frames that wait at an edge for their tick: with one more they would only be delay."""
 SENT_FRAMES = 32
 """Frames before ``played`` of which an edge tells, one by one, whether they have left."""
 ALL_SENT = (1 << SENT_FRAMES) - 1
@@ -56,6 +58,8 @@ class InFlag(IntFlag):
     """The leg is on hold: the audio is silence, timers rest."""
     FIRST = 4
     """First frame of this claim."""
+    ENOUGH = 8
+    """Agent audio enough waits for its tick: the next frame of it is wanted later."""
 
 
 class OutFlag(IntFlag):

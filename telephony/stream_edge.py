@@ -196,7 +196,8 @@ class StreamEdge:
         return InBatch(
             tick=self.ticks, phase=0, sent_at=time.monotonic(),
             rows=np.array([call.worker_row for call in calls], np.uint16),
-            seats=self._queue.seat[at_rows].astype(np.uint32), flags=flags, played=np.array(played, np.uint32),
+            seats=self._queue.seat[at_rows].astype(np.uint32),
+            flags=flags | self._queue.flags(np.array(at_rows, np.intp)), played=np.array(played, np.uint32),
             sent=np.array([call.sent_before(n) for call, n in zip(calls, played, strict=True)], np.uint32),
             taken=self._queue.taken[at_rows].astype(np.uint32), pcm=pcm,
         )  # fmt: skip

@@ -46,8 +46,8 @@ MODEL_HANGOVER_FRAMES: Final = 15
 """A speaking model is done after 300 ms below that level."""
 UNCONFIRMED_FRAMES: Final = 25
 """Audio handed out whose leaving is not confirmed within 500 ms is given up: the gateway does not send."""
-PATIENCE_FRAMES: Final = 5
-"""Audio handed out that the gateway has not taken within 100 ms is lost on its way: it is waited for no longer."""
+PATIENCE_FRAMES: Final = 15
+"""Audio handed out that the gateway has not taken within 300 ms is lost on its way: it is waited for no longer."""
 
 
 class Seat:
@@ -215,11 +215,12 @@ class Seat:
         if found is not None:
             self._move(*found)
 
-    def must_wait(self) -> bool:
-        """The gateway holds as much of our audio as it may: one more frame would push out another. Once per frame."""
-        if self.frame_no - max(self._taken, self._cut_frame) < AHEAD:
+    def must_wait(self, *, enough: bool) -> bool:
+        """One more frame would only be delay where ``enough`` wait, or push out another there. Once per frame."""
+        on_its_way = self.frame_no - max(self._taken, self._cut_frame)
+        if on_its_way < AHEAD:
             self._waited = 0
-            return False
+            return enough and on_its_way > 0
         self._waited += 1
         return self._waited <= PATIENCE_FRAMES
 

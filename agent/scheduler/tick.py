@@ -438,7 +438,7 @@ class Scheduler:
         n = len(rows)
         numbers, played, sent, taken = rows.tolist(), batch.played.tolist(), batch.sent.tolist(), batch.taken.tolist()
         epochs, frame_nos, flags = [0] * n, [0] * n, [0] * n
-        handed = [True] * n
+        handed, enough = [True] * n, ((batch.flags & InFlag.ENOUGH) != 0).tolist()
         part = (slot + 1) % self.frames * FRAME_SAMPLES
         for i, row in enumerate(numbers):
             seat, out = self.table.seats[row], self._out_rows[i]
@@ -453,7 +453,7 @@ class Scheduler:
                 elif scores is not None:
                     self._hear(seat, scores[i])
                 frame_nos[i] = seat.frame_no
-                if seat.must_wait():
+                if seat.must_wait(enough=enough[i]):
                     out.fill(0)
                     handed[i] = False
                     continue

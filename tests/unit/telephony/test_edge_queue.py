@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from telephony.edge_queue import AgentQueue, Popped
-from telephony.link import OutBatch, OutFlag
+from telephony.link import InFlag, OutBatch, OutFlag
 
 SENT = np.array([True])
 
@@ -47,12 +47,21 @@ def test_frames_come_out_in_order_and_then_silence() -> None:
     assert (one.played[0], one.sent[0], one.taken[0]) == (2, 0b11, 2)
 
 
-def test_a_third_frame_drops_the_oldest() -> None:
+def test_a_fifth_frame_drops_the_oldest() -> None:
     one = queue()
-    push(one, (0, 1), (1, 1), (2, 1))
-    assert numbers(one, 3) == [1, 2, -1]
+    push(one, (0, 1), (1, 1), (2, 1), (3, 1), (4, 1))
+    assert numbers(one, 5) == [1, 2, 3, 4, -1]
     assert one.dropped[0] == 1
-    assert (one.played[0], one.sent[0]) == (3, 0b11), "and the first is not among those that have left"
+    assert (one.played[0], one.sent[0]) == (5, 0b1111), "and the first is not among those that have left"
+
+
+def test_two_frames_that_wait_are_enough() -> None:
+    one = queue()
+    row, told = np.array([0]), []
+    for frames in ((0, 1), (1, 1)):
+        told.append(int(one.flags(row)[0]))
+        push(one, frames)
+    assert [*told, int(one.flags(row)[0])] == [0, 0, InFlag.ENOUGH]
 
 
 def test_a_newer_epoch_drops_what_waits_and_an_older_one_is_never_played() -> None:
