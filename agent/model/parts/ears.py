@@ -39,8 +39,10 @@ UTTERANCE_GAP_MS = 2500
 FINAL_AHEAD_MS = 60
 """The final words are asked for that long before the turn may end; partial words serve until then."""
 SHORTEST_GAP_MS = 80
-LATE_MS = 320
-"""The floor has closed an overlap by then: a verdict would meet the next one."""
+LATE_MS = 700
+"""Silence from which the words of an overlap decide nothing any more (the floor's ``take_late_ms``)."""
+OVERLAP_STOP_MS = 200
+"""Silence under our voice after which the words of an overlap are asked for: more of it makes the decoder forget them."""
 LATE_STOP_MS = 240
 """Silence after which a late recogniser is stopped, so that its final words are under way while the turn may end."""
 LATE_WAIT_MS = 2300
@@ -234,7 +236,7 @@ class Ears:
             self._opinion.hear(pcm, inputs.own[rows], rows)
         self._open_turns(rows, activity, speaking)
         self._close_stretches(rows, activity)
-        self._listen(rows, pcm, activity)
+        self._listen(rows, pcm, activity, speaking)
         out.words = self._collect(inputs.mask)
         self._score(out, rows, activity, speaking)
         return out
@@ -274,7 +276,9 @@ class Ears:
         quiet_ms = (int(self._own.position[row]) - int(self._own.spoke_at[row])) * 1000 // RATE_HZ
         return turn.overlap and quiet_ms >= LEFT_MS
 
-    def _listen(self, rows: NDArray[np.intp], pcm: NDArray[np.int16], activity: Activity) -> None:
+    def _listen(
+        self, rows: NDArray[np.intp], pcm: NDArray[np.int16], activity: Activity, speaking: NDArray[np.bool_]
+    ) -> None:
         """Feed the recogniser from the onset (and before) to a gap behind the last speech."""
         if not self._recogniser.gives_words:
             return
@@ -288,6 +292,8 @@ class Ears:
             enough = SHORTEST_GAP_MS if soon[at] else max(int(own.needed_ms[row]) - FINAL_AHEAD_MS, SHORTEST_GAP_MS)
             if self._recogniser.is_late:
                 enough = min(enough, LATE_STOP_MS)
+            if speaking[at] and self._turns[row].overlap:
+                enough = min(enough, OVERLAP_STOP_MS)
             if activity.silence_ms[at] >= min(enough, UTTERANCE_GAP_MS):
                 self._recogniser.stop(row)
                 own.listening[row] = False
@@ -389,7 +395,7 @@ class Ears:
         for at in np.flatnonzero(is_open):
             row = int(rows[at])
             turn = self._turns[row]
-            if turn.overlap and not self._is_over(turn, row) and not self._was_left(turn, row):
+            if turn.overlap and not self._is_over(turn, row) and activity.silence_ms[at] < LATE_MS:
                 if self._words_hold(turn, row, int(activity.silence_ms[at])):
                     turn.judge_overlap(int(activity.speech_ms[at]))
                 out.p_take[row] = turn.verdict is Verdict.TAKES
@@ -412,9 +418,7 @@ class Ears:
         return found
 
     def _words_hold(self, turn: Turn, row: int, silence_ms: int) -> bool:
-        """A word that the next hypothesis takes back must not cut our voice, nor one found when all is over."""
-        if silence_ms >= LATE_MS:
-            return False
+        """A word that the next hypothesis takes back must not cut our voice."""
         held = int(self._own.position[row]) - turn.changed_at
         return not turn.awaits_words or silence_ms >= SHORTEST_GAP_MS or held >= STEADY_SAMPLES
 

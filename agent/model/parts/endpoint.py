@@ -37,6 +37,8 @@ YES_NO_PREFIX_MS = 700
 """A lone "that's" is more often a yes misheard than a sentence begun."""
 OUTSIDE_MS = 650
 HANGING_MS = 1500
+MISHEARD_MS = 850
+"""Speech too long for its words: a beginning found in it is no reason to wait for the rest."""
 NOT_HEARD_MS = 620
 """The recogniser has rejected the speech, or has not said anything yet."""
 
@@ -55,17 +57,25 @@ SHORTEST_DIGIT_MS = 220
 """Of fluent speech; synthetic callers take 270-300."""
 
 
-def needed_silence_ms(match: Match, expect: Expect) -> int:
-    """Silence that ends a turn whose words stand to ``expect`` as ``match`` says."""
+def needed_silence_ms(match: Match, *, misheard: bool = False) -> int:
+    """Silence that ends a turn whose words stand to what is expected as ``match`` says.
+
+    ``misheard``: the speech was too long for the words.
+    """
     if match.state is State.SILENT:
         return NOT_HEARD_MS
+    if match.state is State.COMPLETE:
+        return _complete_ms(match)
+    if match.answer is ExpectKind.DIGITS and match.missing:
+        return DIGITS_SHORT_MS.get(match.missing, DIGITS_MISSING_MS)
+    needed_ms = _begun_ms(match)
+    return min(needed_ms, MISHEARD_MS) if misheard else needed_ms
+
+
+def _begun_ms(match: Match) -> int:
     if match.state is State.OUTSIDE:
         return HANGING_MS if match.hanging else OUTSIDE_MS
-    if match.state is State.PREFIX:
-        if match.answer is ExpectKind.DIGITS and match.missing:
-            return DIGITS_SHORT_MS.get(match.missing, DIGITS_MISSING_MS)
-        return YES_NO_PREFIX_MS if match.answer is ExpectKind.YES_NO else PREFIX_MS
-    return _complete_ms(match)
+    return YES_NO_PREFIX_MS if match.answer is ExpectKind.YES_NO else PREFIX_MS
 
 
 def _complete_ms(match: Match) -> int:

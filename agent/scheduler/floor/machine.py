@@ -44,13 +44,14 @@ class _Limits:
 
     __slots__ = (
         "agree", "backstop", "duck_after", "gap", "max_turn", "pause_after", "reopen", "restore_after", "silence",
-        "start_after", "yield_after",
+        "start_after", "take_late", "yield_after",
     )  # fmt: skip
 
     def __init__(self, profile: FloorProfile) -> None:
         self.start_after = profile.start_after_ms * SAMPLES_PER_MS
         self.duck_after = profile.duck_after_ms * SAMPLES_PER_MS
         self.yield_after = profile.yield_after_ms * SAMPLES_PER_MS
+        self.take_late = profile.take_late_ms * SAMPLES_PER_MS
         self.restore_after = profile.restore_after_ms * SAMPLES_PER_MS
         self.gap = profile.gap_ms * SAMPLES_PER_MS
         self.agree = profile.agree_ms * SAMPLES_PER_MS
@@ -229,7 +230,7 @@ class FloorMachine:
 
     def _in_agent(self, p_take: float, p_back: float, us: AgentSide) -> Verdict | None:
         if not self.speaking:
-            return None
+            return self._taken_late(p_take, us)
         if self.turn_open:  # claimed already: what we say goes on, but turned down while they speak
             started = self.voiced >= self._limits.duck_after
             return Verdict(FloorInput.CALLER_STARTED, f"speech {self._ms(self.voiced)}") if started else None
@@ -262,6 +263,13 @@ class FloorMachine:
         if self.speaking and self.now - self.onset >= limits.yield_after:
             return self._taken(f"speech {self._ms(self.now - self.onset)}", us)
         return None
+
+    def _taken_late(self, p_take: float, us: AgentSide) -> Verdict | None:
+        """The words of a short overlap came when it was over: they take the floor all the same."""
+        is_of_overlap = self.last_speech > self.ended_at and not self.turn_open
+        if p_take < self._profile.take_score or self.silence >= self._limits.take_late or not is_of_overlap:
+            return None
+        return self._taken(f"score {p_take:.2f}, {self._ms(self.silence)} after the speech", us)
 
     def _taken(self, reason: str, us: AgentSide) -> Verdict:
         return Verdict(FloorInput.FLOOR_TAKEN if us.interruptible else FloorInput.FLOOR_CLAIMED, reason)

@@ -24,6 +24,8 @@ class FloorProfile:
     """Speech that long while we talk takes the floor (stage two, by duration)."""
     take_score: float = 0.8
     """``p_take`` from which an overlap takes the floor at once (stage two, by words)."""
+    take_late_ms: int = 700
+    """Silence up to which ``p_take`` still counts when the caller has stopped: words come behind the speech."""
     backchannel_score: float = 0.8
     """``p_backchannel`` from which an overlap ends as a backchannel without waiting."""
     restore_after_ms: int = 240

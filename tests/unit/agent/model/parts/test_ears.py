@@ -161,6 +161,22 @@ def test_an_okay_under_our_voice_is_a_backchannel() -> None:
     assert max(float(out.p_take[0]) for out in later) == 0
 
 
+def test_words_of_an_overlap_are_asked_for_soon_and_count_for_a_while_after_it() -> None:
+    """ "stop it" of 0.35 s: its words came 0.4 s later, when nobody waited for them, and were gone with more silence."""
+    recogniser = Scripted()
+    ears = Ears(1, recogniser, SESSION)
+    line = pcm_of("ears_stop_rms.wav")
+    play(ears, line[:6400], speaking=True)
+    played = play(ears, np.zeros(300 * 8, np.int16), speaking=True)
+    assert ("stop", 0) in recogniser.calls
+    assert max(float(out.p_take[0]) for out in played) == 0
+    recogniser.say("stop it", final=True)
+    late = play(ears, np.zeros(100 * 8, np.int16), speaking=True)
+    assert max(float(out.p_take[0]) for out in late) == 1
+    after = play(ears, np.zeros(800 * 8, np.int16), speaking=True)
+    assert float(after[-1].p_take[0]) == 0
+
+
 def test_words_of_an_overlap_that_is_over_do_not_decide_about_the_next_sound() -> None:
     recogniser = Scripted()
     ears = Ears(1, recogniser, SESSION)

@@ -27,6 +27,7 @@ from agent.model.parts.numbers import read_digits
 from agent.model.parts.overlap import Verdict, judge
 from agent.model.parts.patterns import PatternError, compile_patterns, search
 from agent.model.parts.recogniser import Mode
+from agent.model.parts.turns import Turn
 
 EIGHT = Expect(kind=ExpectKind.DIGITS, digits=8)
 YES_NO = Expect(kind=ExpectKind.YES_NO)
@@ -138,7 +139,7 @@ def test_answers_are_complete_when_nothing_must_follow(text: str, expect: Expect
     ],
 )
 def test_silence_needed_follows_what_was_said(text: str, expect: Expect, needed_ms: int) -> None:
-    assert needed_silence_ms(match(tuple(text.split()), expect), expect) == needed_ms
+    assert needed_silence_ms(match(tuple(text.split()), expect)) == needed_ms
 
 
 def test_without_words_a_number_too_short_for_its_digits_waits() -> None:
@@ -203,3 +204,35 @@ def test_alternatives_are_split_outside_brackets_only() -> None:
 def test_a_digit_grammar_holds_no_more_than_the_digits_wanted() -> None:
     assert digit_string(3).count("seven") == 9  # nested three deep, and twice more for a correction
     assert digit_string(None).endswith("+")
+
+
+@pytest.mark.parametrize(
+    ("words", "spoken_ms", "needed_ms"),
+    [
+        ("where is my", 560, 2300),
+        ("i want", 640, 2300),  # said slowly
+        ("customer", 1150, 850),  # "customer service please"
+        ("what are", 1350, 850),  # "what are your opening hours"
+        ("transfer", 2000, 850),
+        ("where is my parcel", 3000, 340),  # whole, whatever came before
+        ("i would like to know about the", 4000, 850),
+    ],
+)
+def test_a_beginning_in_speech_too_long_for_its_words_is_not_waited_for(
+    words: str, spoken_ms: int, needed_ms: int
+) -> None:
+    phrases = (
+        "where is my parcel [ please ]",
+        "customer service",
+        "what are your opening hours",
+        "transfer me",
+        "i want out",
+    )
+    turn = Turn(expect=Expect(kind=ExpectKind.PHRASES, phrases=phrases), current=tuple(words.split()))
+    turn.spoken_ms = spoken_ms
+    assert turn.needed_silence_ms(gives_words=True) == needed_ms
+
+
+def test_digits_are_waited_for_however_long_their_speech_was() -> None:
+    turn = Turn(expect=Expect(kind=ExpectKind.DIGITS, digits=8), current=("four", "five"), spoken_ms=5000)
+    assert turn.needed_silence_ms(gives_words=True) == 2300

@@ -79,6 +79,33 @@ def test_the_reason_tells_a_reader_why() -> None:
     assert hear(in_agent(), 20, 1.0, p_take=0.93) == Verdict(FloorInput.FLOOR_TAKEN, "score 0.93")
 
 
+def test_words_that_come_behind_a_short_overlap_still_take_the_floor_but_not_for_long() -> None:
+    floor = in_agent()
+    assert hear(floor, 200, 1.0) is not None
+    floor.apply(FloorInput.CALLER_STARTED)
+    found = hear(floor, 400, 0.0)
+    assert found is not None
+    assert found.cause is FloorInput.CALLER_STOPPED
+    floor.apply(found.cause)
+    assert hear(floor, 60, 0.0) is None
+    late = hear(floor, 20, 0.0, p_take=1.0)
+    assert late == Verdict(FloorInput.FLOOR_TAKEN, f"score 1.00, {floor.silence // 8} ms after the speech")
+    assert hear(floor, 600, 0.0) is None
+    assert hear(floor, 1000, 0.0, p_take=1.0) is None  # nobody knows any more what they meant
+
+
+def test_words_of_a_turn_that_is_over_do_not_cut_the_answer_to_it() -> None:
+    floor = in_agent()
+    hear(floor, 200, 1.0)
+    floor.apply(FloorInput.FLOOR_TAKEN)
+    floor.open_turn(reopened=False)
+    hear(floor, 100, 0.0)
+    floor.apply(FloorInput.TURN_ENDED)
+    floor.end_turn(may_reopen=True)
+    floor.apply(FloorInput.AGENT_STARTED)
+    assert hear(floor, 500, 0.0, p_take=1.0) is None
+
+
 def test_an_early_interruption_of_what_may_not_be_cut_is_a_claim() -> None:
     found = hear(in_agent(), 20, 1.0, p_take=0.93, us=AgentSide(interruptible=False))
     assert found is not None
