@@ -7,15 +7,16 @@ their own: a real agent with such a controller is slower by its words and its vo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.bench.decisions import Judged, turn_figures
 from agent.bench.evidence import OVERLAPS, CallEvidence
-from agent.bench.metrics import AFTER_HOLD_S, AFTER_OVERLAP_S, ANSWER_WINDOW_S, EARLY_S
-from agent.bench.statistics import MISS, Proportion, ms, number, percentile
+from agent.bench.metrics import AFTER_OVERLAP_S, YIELD_LIMIT_S
+from agent.bench.statistics import MISS, Proportion, ms, number, percentile, share_within
 from agent.simulator.energy import Pcm, Span, agent_spans
-from agent.simulator.truth import EventType
+from agent.simulator.truth import EventType, TruthEvent
 
 TIMERS_S = (0.3, 0.5, 0.7, 1.0)
 STOP_AFTER_S = 0.2
@@ -33,26 +34,12 @@ class HeardCall:
 
 def timer_figures(calls: Sequence[HeardCall], timer_s: float) -> dict[str, Any]:
     """Response latency and pause takeover of a silence timer."""
-    latencies: list[float] = []
-    taken = holds = 0
-    for heard in calls:
-        fires = [span.end + timer_s for span in _timed(agent_spans(heard.caller), timer_s)]
-        for hold in heard.call.of(EventType.HOLD):
-            holds += 1
-            taken += any(hold.start < at <= hold.end + AFTER_HOLD_S for at in fires)
-        for turn in heard.call.of(EventType.TURN):
-            if turn.expect == "reply" and not any(turn.start < at < turn.end - EARLY_S for at in fires):
-                after = [at - turn.end for at in fires if -EARLY_S <= at - turn.end <= ANSWER_WINDOW_S]
-                latencies.append(after[0] if after else MISS)
-    return {
-        "response_ms": {
-            "n": len(latencies),
-            "misses": sum(math.isinf(one) for one in latencies),
-            "p50": ms(percentile(latencies, 0.5)),
-            "p95": ms(percentile(latencies, 0.95)),
-        },
-        "pause_takeover": number(Proportion(taken, holds).share),
-    }
+    return turn_figures([Judged(heard.call, timer_ends(heard, timer_s)) for heard in calls])
+
+
+def timer_ends(heard: HeardCall, timer_s: float) -> tuple[float, ...]:
+    """When a silence timer would have ended turns."""
+    return tuple(span.end + timer_s for span in _timed(agent_spans(heard.caller), timer_s))
 
 
 def _timed(spans: list[Span], timer_s: float) -> list[Span]:
@@ -63,20 +50,34 @@ def _timed(spans: list[Span], timer_s: float) -> list[Span]:
 
 def stop_figures(calls: Sequence[HeardCall]) -> dict[str, Any]:
     """Yield latency and selectivity of stopping for any sound of 200 ms."""
+    spans = {id(heard): agent_spans(heard.caller) for heard in calls}
+    return overlap_figures(
+        calls, lambda heard, event: _stop_at(spans[id(heard)], event.start, event.end + AFTER_OVERLAP_S)
+    )
+
+
+def overlap_figures(
+    calls: Sequence[HeardCall], stop_at: Callable[[HeardCall, TruthEvent], float | None]
+) -> dict[str, Any]:
+    """Yield latency and selectivity of a controller that stops at ``stop_at(call, event)``, or not at all."""
     stops: list[float] = []
     right: dict[EventType, list[bool]] = {}
     for heard in calls:
-        spans = agent_spans(heard.caller)
         for event in heard.call.events:
             if event.type not in OVERLAPS or not event.sent or not heard.call.agent_had_more(event):
                 continue
-            at = _stop_at(spans, event.start, event.end + AFTER_OVERLAP_S)
+            at = stop_at(heard, event)
             if event.type is EventType.INTERRUPT:
                 stops.append(MISS if at is None else at - event.start)
             else:
                 right.setdefault(event.type, []).append(at is None)
     return {
-        "yield_ms": {"n": len(stops), "p50": ms(percentile(stops, 0.5)), "p95": ms(percentile(stops, 0.95))},
+        "yield_ms": {
+            "n": len(stops),
+            "p50": ms(percentile(stops, 0.5)),
+            "p95": ms(percentile(stops, 0.95)),
+            "yr2": number(share_within(stops, YIELD_LIMIT_S)),
+        },
         "selectivity": {
             str(type_): number(Proportion(sum(one), len(one)).share) for type_, one in sorted(right.items())
         },

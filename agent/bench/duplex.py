@@ -1,6 +1,7 @@
-"""``crosstalk bench duplex``: turn taking measured on the wire, with its baselines in the same run.
+"""``crosstalk bench duplex``: turn taking measured on the wire, several systems and baselines in the same run.
 
-Four profiles with the normal voice, then the marker voice for what was heard. Definitions:
+Each system that answers calls gets the same scripts, four profiles with the normal voice; then the marker voice for
+what was heard, and the recorded callers of the first system before all of them. Definitions:
 docs/reference/duplex-metrics.md.
 """
 
@@ -10,7 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agent.backchannels import BACKCHANNEL_PHRASES
 from agent.bench import metrics
 from agent.bench.baselines import HeardCall, baseline_figures
+from agent.bench.duplex_picture import picture
 from agent.bench.duplex_scripts import (
     PROFILES,
     Profile,
@@ -28,6 +30,8 @@ from agent.bench.duplex_scripts import (
     marker_scripts,
     profile_scripts,
 )
+from agent.bench.duplex_systems import SYSTEMS, curves, live_of, pipecat_figures, write_picture
+from agent.bench.duplex_table import equal_takeover, table
 from agent.bench.duplex_words import word_figures
 from agent.bench.evidence import AgentChannel, CallEvidence, Control, ServiceLog, log_from_timeline
 from agent.bench.figures import conversation_figures, transport_figures
@@ -35,6 +39,7 @@ from agent.bench.load import StartService, show_figures
 from agent.bench.machine import machine_facts
 from agent.bench.statistics import ms, number, percentile
 from agent.bench.transport import punctuality, together
+from agent.errors import AgentError
 from agent.simulator.caller import CallResult, run_call
 from agent.simulator.energy import Span, agent_onsets
 from agent.simulator.media import MediaThread
@@ -42,7 +47,7 @@ from agent.simulator.phone import DialFailed
 from agent.simulator.recording import ear_channel
 from agent.simulator.render import Renderer
 from agent.simulator.script import Script
-from agent.simulator.service import fetch_timeline, media_offset_s
+from agent.simulator.service import fetch_json, fetch_timeline, media_offset_s
 from agent.simulator.truth import EventType
 from telephony.audio.g711 import ulaw_decode
 
@@ -60,50 +65,74 @@ async def duplex_command(
     speech: Path | None = None,
     events: int = 24,
     quick: bool = False,
+    systems: Sequence[str] = SYSTEMS,
+    weights: str = "",
+    picture_at: Path | None = None,
     as_json: bool = False,
     start_service: Callable[..., Any],
 ) -> int:
     """Run the bench and show its figures. With ``as_json`` stdout gets one object and nothing else."""
-    figures = await run_duplex(speech=speech, events=events, quick=quick, start_service=start_service)
+    figures = await run_duplex(
+        speech=speech, events=events, quick=quick, systems=systems, weights=weights, start_service=start_service
+    )
+    if picture_at is not None:
+        write_picture(picture_at, picture(figures["curves"], title=f"{figures['callers']['turns']} turns, clean line"))
     if as_json:
         sys.stdout.write(json.dumps(figures) + "\n")
     else:
-        show_figures(figures, Console())
+        sys.stdout.write(table(figures) + "\n\n")
+        show_figures({name: value for name, value in figures.items() if name not in ("systems", "curves")}, Console())
     return 0 if figures["answered"] == figures["calls"] else 1
 
 
-async def run_duplex(*, speech: Path | None, events: int, quick: bool, start_service: StartService) -> dict[str, Any]:
-    """The whole bench as one object: the clean profile's figures at the top, the others under ``profiles``."""
+async def run_duplex(
+    *,
+    speech: Path | None,
+    events: int,
+    quick: bool,
+    start_service: StartService,
+    systems: Sequence[str] = ("parts", "timer"),
+    weights: str = "",
+) -> dict[str, Any]:
+    """The whole bench as one object: the clean profile's figures of the first system at the top, all under ``systems``.
+
+    Raises ``AgentError`` where a system cannot serve here.
+    """
     sounds = Sounds.of(speech)
     count = min(events, QUICK_EVENTS) if quick else events
     profiles = PROFILES[:1] if quick else PROFILES
     renderer = Renderer()
     voices = renderer.voices()[:VOICES]
+    live = live_of(systems)
     with MediaThread() as media, _progress() as progress:
         runner = Runner(media, renderer, progress)
-        async with start_service({"engine.spare": 0}) as service:
-            runs = [
-                await _profile(runner, profile, service.sip_uri, service.http_url, count, voices, sounds)
-                for profile in profiles
-            ]
-            echo = await _echo_runs(runner, service.sip_uri, service.http_url, voices)
-        async with start_service({"engine.spare": 0, "voice.engine": "marker"}) as service:
+        served = [await _served(runner, start_service, name, weights, profiles, count, voices, sounds) for name in live]
+        async with start_service(_settings(live[0], weights, {"voice.engine": "marker"})) as service:
             scripts = marker_scripts(events=count, voices=voices, seed=SEED)
             marked = await runner.calls("marker voice", scripts, service.sip_uri, service.http_url)
-    clean = runs[0]
-    everything = [*(call for run in runs for call in run.results), *marked.results]
+        first = served[0]
+        heard = first.runs[0].heard()
+        progress.add_task("the same callers before every system", total=None)
+        drawn = await curves(heard, systems, weights=weights)
+    others = {"pipecat": pipecat_figures(heard)} if "pipecat" in systems else {}
+    drawn |= {name: found.pop("curve") for name, found in others.items()}
+    everything = [result for one in served for run in one.runs for result in run.results] + marked.results
+    placed = sum(run.placed for one in served for run in one.runs) + marked.placed
     return {
-        "calls": sum(run.placed for run in runs) + marked.placed,
+        "calls": placed,
         "answered": sum(result.answered for result in everything),
-        "failed": sum(run.placed for run in runs) + marked.placed - sum(one.answered for one in everything),
+        "failed": placed - sum(one.answered for one in everything),
         "lost": sum(result.answered and result.book.ended_by == "network" for result in everything),
-        **clean.figures(),
+        **first.figures(),
         **word_figures(marked.evidence()),
-        "ear60": _ear_figures(clean),
-        "baselines": baseline_figures(clean.heard()),
-        "self_interruptions_per_minute": number(metrics.self_interruptions(echo), 3),
-        "profiles": {profile.name: run.figures() for profile, run in zip(profiles, runs, strict=True)},
-        "callers": {"void_pacing": sum(not one.pacing.is_good for one in everything if one.answered)},
+        "systems": {**{one.name: {"how": "live", **one.figures()} for one in served}, **others},
+        "baselines": baseline_figures(heard),
+        "curves": drawn,
+        "equal_takeover": equal_takeover(drawn),
+        "callers": {
+            "void_pacing": sum(not one.pacing.is_good for one in everything if one.answered),
+            "turns": sum(len(one.call.of(EventType.TURN)) for one in heard),
+        },
         "seed": SEED,
         "codec": "PCMU",
         "caller_voices": voices,
@@ -112,6 +141,53 @@ async def run_duplex(*, speech: Path | None, events: int, quick: bool, start_ser
         "concurrent_calls": AT_ONCE,
         "machine": machine_facts(),
     }
+
+
+def _settings(system: str, weights: str, more: Mapping[str, object] | None = None) -> dict[str, object]:
+    own: dict[str, object] = {"engine.spare": 0, "engine.model": system, **(more or {})}
+    return {**own, "ears.weights": weights} if weights and system == "small" else own
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One system's calls: a run for each profile, and its callers who only echo."""
+
+    name: str
+    profiles: tuple[Profile, ...]
+    runs: tuple[Run, ...]
+    echo: list[tuple[CallEvidence, CallEvidence]]
+
+    def figures(self) -> dict[str, Any]:
+        clean = self.runs[0]
+        return {
+            **clean.figures(),
+            "ear60": _ear_figures(clean),
+            "self_interruptions_per_minute": number(metrics.self_interruptions(self.echo), 3),
+            "profiles": {profile.name: run.figures() for profile, run in zip(self.profiles, self.runs, strict=True)},
+        }
+
+
+async def _served(
+    runner: Runner,
+    start_service: StartService,
+    system: str,
+    weights: str,
+    profiles: Sequence[Profile],
+    events: int,
+    voices: Sequence[str],
+    sounds: Sounds,
+) -> Served:
+    """All profiles' calls, answered by ``system``. Raises ``AgentError`` where another one answers in its place."""
+    async with start_service(_settings(system, weights)) as service:
+        ears = (await fetch_json(f"{service.http_url}/healthz") or {}).get("ears", {})
+        if ears.get("why"):
+            raise AgentError(f"{system} cannot serve here: {ears['why']}")
+        runs = [
+            await _profile(runner, system, profile, service.sip_uri, service.http_url, events, voices, sounds)
+            for profile in profiles
+        ]
+        echo = await _echo_runs(runner, service.sip_uri, service.http_url, voices)
+    return Served(system, tuple(profiles), tuple(runs), echo)
 
 
 def _progress() -> Progress:
@@ -209,6 +285,7 @@ class Run:
                 "received": wire.received,
                 "lost": wire.lost,
             },
+            "void_calls": sum(not result.pacing.is_good for result in self.results if result.answered),
         }
 
 
@@ -248,6 +325,7 @@ def onset_near(agent: AgentChannel, at: float) -> Span | None:
 
 async def _profile(
     runner: Runner,
+    system: str,
     profile: Profile,
     uri: str,
     http_url: str,
@@ -258,8 +336,8 @@ async def _profile(
     control = [control_script(profile, voices=voices, seed=SEED)]
     scripts = profile_scripts(profile, events=events, voices=voices, sounds=sounds, seed=SEED)
     controls, run = await asyncio.gather(
-        runner.calls(f"{profile.name}: control", control, uri, http_url),
-        runner.calls(profile.name, scripts, uri, http_url),
+        runner.calls(f"{system}, {profile.name}: control", control, uri, http_url),
+        runner.calls(f"{system}, {profile.name}", scripts, uri, http_url),
     )
     return run.control_by(controls)
 

@@ -12,6 +12,7 @@ from typing import Any
 from agent.argument_types import count, positive
 from agent.commands.options import models_folder, with_models
 
+DUPLEX_SYSTEMS = ("small", "parts", "timer", "pipecat")
 PIPECAT_PARTS = ("latency", "context", "parts")
 DOOR_PARTS = ("browser", "twilio", "neighbours", "script")
 
@@ -24,6 +25,11 @@ def add_bench(commands: Any) -> None:
         "--events", type=count, default=24, help="events of each kind and profile (200 for headline figures: hours)"
     )
     duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
+    duplex.add_argument("--system", action="append", choices=DUPLEX_SYSTEMS,
+                        help="what to compare; may be repeated; default: all. small and parts answer calls, the others "
+                        "hear the same audio")  # fmt: skip
+    duplex.add_argument("--weights", default="", metavar="PATH", help="of small: as ears.weights")
+    duplex.add_argument("--picture", type=Path, metavar="FILE", help="write latency against pause takeover as SVG")
     duplex.add_argument("--json", action="store_true")
     duplex.set_defaults(run=_bench_duplex)
     engine = benches.add_parser("engine", help="a speech-native model's tick on this device (extra gpu)")
@@ -72,6 +78,9 @@ def _bench_duplex(arguments: argparse.Namespace) -> int:
             speech=arguments.speech,
             events=arguments.events,
             quick=arguments.quick,
+            systems=arguments.system or DUPLEX_SYSTEMS,
+            weights=arguments.weights,
+            picture_at=arguments.picture,
             as_json=arguments.json,
             start_service=start_service,
         )

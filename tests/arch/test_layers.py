@@ -154,7 +154,12 @@ def test_there_is_no_import_cycle() -> None:
         visit(name, ())
 
 
-PIPECAT_PROCESSES = ("agent.pipecat.build", "agent.pipecat.pipeline", "agent.bench.pipecat_client")
+PIPECAT_PROCESSES = (
+    "agent.pipecat.build",
+    "agent.pipecat.pipeline",
+    "agent.bench.pipecat_client",
+    "agent.bench.smart_turn_process",
+)
 """Modules that run in processes of their own only, besides ``agent.pipecat.*_host``."""
 
 

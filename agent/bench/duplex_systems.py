@@ -1,0 +1,113 @@
+"""The systems that the duplex bench compares, and what each would have ended on the same recorded callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from agent.bench import smart_turn
+from agent.bench.baselines import HeardCall, overlap_figures, timer_ends
+from agent.bench.decisions import Judged, turn_figures
+from agent.bench.duplex_replay import SCORES, replay
+from agent.bench.metrics import AFTER_OVERLAP_S
+from agent.brain.examples import example_path
+from agent.brain.flow.flow import build_flow
+from agent.brain.flow.load import load_dialogue
+from agent.errors import AgentError
+from agent.expectation import Expect, ExpectKind
+from agent.model.baseline import fallback_of
+from agent.model.parts.ears import Ears
+from agent.model.registry import build_model
+from agent.simulator.truth import TruthEvent
+
+SYSTEMS: Final = ("small", "parts", "timer", "pipecat")
+LIVE: Final = ("small", "parts")
+"""Those that answer calls; the others are asked what they would have done on the same audio."""
+TIMERS_S: Final = (0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
+MENU: Final = "menu"
+"""What the shipped dialogue waits for while these callers speak."""
+
+Curve = list[dict[str, Any]]
+
+
+def live_of(systems: Sequence[str]) -> list[str]:
+    """Which of ``systems`` answer calls; the baseline where none does: somebody has to."""
+    return [name for name in LIVE if name in systems] or ["parts"]
+
+
+async def curves(calls: Sequence[HeardCall], systems: Sequence[str], *, weights: str = "") -> dict[str, Curve]:
+    """Latency against pause takeover of every system, from patient to quick. Raises ``AgentError``."""
+    found: dict[str, Curve] = {}
+    if not calls:
+        return found
+    if "timer" in systems:
+        found["timer"] = [
+            {"setting": f"{timer_s:g} s", **turn_figures([Judged(one.call, timer_ends(one, timer_s)) for one in calls])}
+            for timer_s in TIMERS_S
+        ]
+    asked = [name for name in LIVE if name in systems]
+    traces = await asyncio.gather(*(asyncio.to_thread(_curve, name, calls, weights) for name in asked))
+    return {**dict(zip(asked, traces, strict=True)), **found}
+
+
+def _curve(name: str, calls: Sequence[HeardCall], weights: str) -> Curve:
+    ears = build_model(name, len(calls), weights=weights)
+    if why := fallback_of(ears):
+        ears.close()
+        raise AgentError(f"{name} cannot be asked here: {why}")
+    assert isinstance(ears, Ears)
+    try:
+        traces = replay(calls, ears, menu())
+    finally:
+        ears.close()
+    heard = [one.call for one in calls]
+    return [
+        {
+            "setting": f"{score:g}",
+            **turn_figures([Judged(call, trace.ends(score)) for call, trace in zip(heard, traces, strict=True)]),
+        }
+        for score in SCORES
+    ]
+
+
+def menu() -> Expect:
+    """What the shipped dialogue's menu waits for."""
+    flow = build_flow(load_dialogue(example_path("parcel") / "parcel.yaml"))
+    return Expect(kind=ExpectKind.PHRASES, phrases=flow.phrases[MENU])
+
+
+def pipecat_figures(calls: Sequence[HeardCall]) -> dict[str, Any]:
+    """Pipecat's turn taking on the same audio: its curve, and what it yields to. Raises ``AgentError``."""
+    if why := smart_turn.why_not():
+        return {"how": "missing", "why": why, "curve": []}
+    heard = smart_turn.hear({one.call.call: one.caller for one in calls})
+    curve = [
+        {
+            "setting": f"{threshold:g}",
+            **turn_figures([Judged(one.call, heard[one.call.call].ends(threshold)) for one in calls]),
+        }
+        for threshold in smart_turn.THRESHOLDS
+    ]
+    served = next(point for point in curve if point["setting"] == "0.5")
+    return {"how": "offline", **served, **overlap_figures(calls, _stop_of(heard)), "curve": curve}
+
+
+def _stop_of(heard: Mapping[str, smart_turn.Heard]) -> Callable[[HeardCall, TruthEvent], float | None]:
+    """Pipecat stops its voice when voice activity has begun."""
+
+    def stop_at(call: HeardCall, event: TruthEvent) -> float | None:
+        starts = heard[call.call.call].starts
+        return next((at for at in starts if event.start < at <= event.end + AFTER_OVERLAP_S), None)
+
+    return stop_at
+
+
+def write_picture(path: Path, svg: str) -> None:
+    """Raises ``AgentError``."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg, encoding="utf-8")
+    except OSError as wrong:
+        raise AgentError(f"{path}: cannot be written: {wrong.strerror}") from None
