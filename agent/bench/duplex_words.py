@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from agent.bench.evidence import CallEvidence, LoggedUtterance
 from agent.bench.statistics import number
-from agent.bench.words import Resumption, heard_before, heard_text, resumes, unwrapped
+from agent.bench.words import MarkerWord, Resumption, heard_text, received, resumes, unwrapped
 from agent.simulator.energy import RATE_HZ, Pcm
 from agent.simulator.truth import EventType
 from agent.voice.clauses import split
 from telephony.audio.marker import decode_marker
 
-WHOLE_WORD_S = 0.11
-"""Of 120 ms of tones; the decoder's edges are right to 3 ms, a packet is 20 ms."""
+TORN_WORD_S = 0.3
+"""A word that a late packet tears goes on within that time; later it is said again."""
 MOST_LEAD_WORDS = 4
 """A resumed answer may begin with "as I was saying"."""
 NEAR_S = 1.0
-"""The service's end of an utterance and the caller's lie that near, or the pair is not one."""
+"""The service's start and end of an utterance and the caller's lie that near, or the pair is not one."""
 
 
 def word_figures(calls: Sequence[CallEvidence]) -> dict[str, Any]:
@@ -55,23 +56,27 @@ def word_figures(calls: Sequence[CallEvidence]) -> dict[str, Any]:
 
 
 def true_count(call: CallEvidence, utterance: LoggedUtterance) -> int | None:
-    """Words of ``utterance`` that the caller received whole before the agent stopped; ``None`` if none can be found.
+    """Words of ``utterance`` whose last sample the caller received; ``None`` if none can be found.
 
-    Words that count anew from 0 belong to the next utterance, however soon it follows.
+    Words that count anew from 0 belong to the next utterance, however soon it follows; a pause inside this one, however
+    long, ends nothing.
     """
     words = marker_words(call.agent.pcm, utterance.start - 0.3, utterance.end + NEAR_S)
-    begin = next((k for k, word in enumerate(words) if word[0] == 0), None)
+    begin = next((k for k, word in enumerate(words) if word[0] == 0 and word[1] <= utterance.start + NEAR_S), None)
     if begin is None:
         return None
-    placed = unwrapped(words[begin:])
-    anew = next((k for k in range(1, len(placed)) if placed[k].index < placed[k - 1].index), len(placed))
-    mine = placed[:anew]
-    stop = call.agent.stop_after(mine[0].start + 0.01)
-    if stop is None or abs(min(stop, mine[-1].end) - utterance.end) > NEAR_S:
+    mine = _counting_up(unwrapped(words[begin:]))
+    if abs(mine[-1].end - utterance.end) > NEAR_S:
         return None
-    # A word cut short is decoded as well: it ends at the stop, but it has not been received whole.
-    whole = [word for word in mine if word.end - word.start >= WHOLE_WORD_S]
-    return heard_before(whole, mine[0].start, stop)
+    return received(mine)
+
+
+def _counting_up(words: Sequence[MarkerWord]) -> list[MarkerWord]:
+    for k, (before, word) in enumerate(pairwise(words), 1):
+        again = word.index == before.index and word.start - before.end > TORN_WORD_S
+        if again or word.index < before.index:
+            return list(words[:k])
+    return list(words)
 
 
 def marker_words(pcm: Pcm, start: float, end: float) -> list[tuple[int, float, float]]:

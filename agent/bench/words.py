@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from agent.bench.statistics import Proportion
 
 MARKER_CYCLE = 64
-STOP_SLACK_S = 0.01
-"""One frame: ``t_stop`` is the end of a 10 ms frame, a word's last sample is exact."""
+WHOLE_WORD_S = 0.11
+"""Of 120 ms of tones; the decoder's edges are right to 3 ms, a packet is 20 ms."""
+HALF_WORD_S = 0.06
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,9 +41,19 @@ def unwrapped(words: Sequence[tuple[int, float, float]], *, first: int = 0) -> l
     return found
 
 
-def heard_before(words: Sequence[MarkerWord], since: float, stop: float) -> int:
-    """Words of the answer begun at ``since`` whose last sample was received by ``stop``."""
-    return sum(since <= word.start and word.end <= stop + STOP_SLACK_S for word in words)
+def received(words: Sequence[MarkerWord]) -> int:
+    """Words of one answer, in order, whose last sample was received.
+
+    The last of them may have been cut: it counts where it is whole. Behind any other came more, so it was said to its
+    end; it counts where a half of it can be heard, in one piece or in several.
+    """
+    sounds: dict[int, float] = {}
+    for word in words:
+        sounds[word.index] = sounds.get(word.index, 0.0) + word.end - word.start
+    if not sounds:
+        return 0
+    last = words[-1].index
+    return sum(length >= (WHOLE_WORD_S if index == last else HALF_WORD_S) for index, length in sounds.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,3 +81,25 @@ def test_the_next_utterance_does_not_count_as_heard_of_this_one() -> None:
     """The agent gives way after five words and says two words of something else 0.2 s later."""
     pcm = marker(1.0 + 5 * WORD_S + 0.2, 2, into=marker(1.0, 5))
     assert true_count(evidence(pcm), logged(1.0, 5, 5)) == 5
+
+
+def test_a_pause_inside_the_utterance_ends_nothing() -> None:
+    """A worker that stood for 0.7 s: three words, the pause, two more; the caller heard five."""
+    pcm = marker(1.0, 5)
+    cut, at = round((1.0 + 3 * WORD_S) * 8000), round(0.7 * 8000)
+    pcm = np.concatenate((pcm[:cut], np.zeros(at, np.int16), pcm[cut:-at]))
+    assert true_count(evidence(pcm), replace(logged(1.0, 5, 5), end=1.0 + 5 * WORD_S + 0.7)) == 5
+
+
+def test_one_word_and_the_next_utterance_are_two() -> None:
+    pcm = marker(1.0 + WORD_S + 0.4, 3, into=marker(1.0, 1))
+    assert true_count(evidence(pcm), logged(1.0, 1, 1)) == 1
+
+
+def test_words_that_lack_a_packet_were_received() -> None:
+    """20 ms are missing in each of four words: the fifth is whole, and so five were heard."""
+    spans = [marker_word(k)[160:] if k < 4 else marker_word(k) for k in range(5)]
+    pcm = np.zeros(8000 * 12, np.int16)
+    speech = np.concatenate(spans)
+    pcm[8000 : 8000 + len(speech)] = speech
+    assert true_count(evidence(pcm), logged(1.0, 5, 5)) == 5

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.bench.words import MarkerWord, Resumption, heard_before, heard_text, resumes, unwrapped
+from agent.bench.words import MarkerWord, Resumption, heard_text, received, resumes, unwrapped
 
 
 def words(count: int, *, start: float = 1.0, first: int = 0) -> list[MarkerWord]:
@@ -18,11 +18,19 @@ def test_marker_numbers_may_go_back() -> None:
     assert [word.index for word in unwrapped([(62, 0, 1), (1, 1, 2), (62, 2, 3)], first=60)] == [62, 65, 62]
 
 
-def test_a_word_counts_as_heard_when_its_last_sample_came() -> None:
-    assert heard_before(words(10), 1.0, 1.12) == 1
-    assert heard_before(words(10), 1.0, 1.25) == 1
-    assert heard_before(words(10), 1.0, 1.31) == 2
-    assert heard_before(words(10), 1.5, 9.0) == 7
+def test_a_word_counts_as_received_when_its_last_sample_came() -> None:
+    assert received(words(10)) == 10
+    assert received([*words(9), MarkerWord(2.62, 2.72, 9)]) == 9, "the last was cut after 100 ms"
+    assert received([]) == 0
+
+
+def test_a_word_inside_may_lack_a_packet_or_come_in_pieces_but_must_be_heard() -> None:
+    shorter, torn = MarkerWord(1.36, 1.44, 2), [MarkerWord(1.36, 1.40, 2), MarkerWord(1.60, 1.66, 2)]
+    behind = words(3, start=1.8, first=3)
+    assert received([*words(2), shorter, *behind]) == 6
+    assert received([*words(2), *torn, *behind]) == 6
+    assert received([*words(2), MarkerWord(1.36, 1.40, 2), *behind]) == 5
+    assert received([*words(2), *behind]) == 5
 
 
 def test_heard_text_tells_within_one_and_over_claim() -> None:
