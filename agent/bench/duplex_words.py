@@ -16,6 +16,8 @@ from telephony.audio.marker import decode_marker
 
 TORN_WORD_S = 0.3
 """A word that a late packet tears goes on within that time; later it is said again."""
+MOST_LOST_WORDS = 8
+"""Numbers are known modulo 64: a 0 that follows word 33 is nearer to word 64 than to word 0, and yet begins anew."""
 MOST_LEAD_WORDS = 4
 """A resumed answer may begin with "as I was saying"."""
 NEAR_S = 1.0
@@ -74,7 +76,7 @@ def true_count(call: CallEvidence, utterance: LoggedUtterance) -> int | None:
 def _counting_up(words: Sequence[MarkerWord]) -> list[MarkerWord]:
     for k, (before, word) in enumerate(pairwise(words), 1):
         again = word.index == before.index and word.start - before.end > TORN_WORD_S
-        if again or word.index < before.index:
+        if again or not 0 <= word.index - before.index <= MOST_LOST_WORDS:
             return list(words[:k])
     return list(words)
 

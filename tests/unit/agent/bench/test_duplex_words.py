@@ -103,3 +103,8 @@ def test_words_that_lack_a_packet_were_received() -> None:
     speech = np.concatenate(spans)
     pcm[8000 : 8000 + len(speech)] = speech
     assert true_count(evidence(pcm), logged(1.0, 5, 5)) == 5
+
+
+def test_an_answer_of_more_than_half_the_numbers_ends_where_the_next_begins() -> None:
+    pcm = marker(1.0 + 34 * WORD_S + 0.6, 2, into=marker(1.0, 34, length_s=20.0))
+    assert true_count(evidence(pcm), logged(1.0, 34, 34)) == 34
