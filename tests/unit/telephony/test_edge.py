@@ -398,3 +398,74 @@ def test_a_front_that_comes_back_finds_its_legs(world: World) -> None:
     assert world.ask("stats")["stats"]["legs"] == 1
     world.ticks(150)
     assert not world.edge.stopping
+
+
+def frames_left(batches: list[InBatch]) -> tuple[int, set[int]]:
+    """The number behind the last agent frame that left, and all that have left, as the workers were told."""
+    told = {int(batch.played[0]) - 1 - bit for batch in batches for bit in range(32) if int(batch.sent[0]) >> bit & 1}
+    return int(batches[-1].played[0]), told
+
+
+def test_a_frame_whose_place_a_key_took_has_not_left(world: World) -> None:
+    world.listen()
+    phone = world.phone()
+    port = world.open(phone)
+    talk(world, phone, port, 20)
+    assert world.ask("send_dtmf", digits="4")["ok"]
+    talk(world, phone, port, 20, first=20)
+    keys = [packet for packet in packets(phone) if packet.payload_type == 101]
+    end, left = frames_left(world.batches)
+    missing = [number for number in range(min(left), end) if number not in left]
+    assert len(missing) == len(keys) == 7
+    assert missing == list(range(missing[0], missing[0] + 7))
+
+
+def test_a_frame_that_the_kernel_refused_has_not_left(world: World) -> None:
+    world.listen()
+    phone = world.phone()
+    port = world.open(phone)
+    talk(world, phone, port, 20)
+    bank = next(bank for bank in world.edge._banks if bank.count)
+    send, refused = bank._send[0], world.frame_no
+
+    def refuse(data: memoryview) -> int:
+        raise BlockingIOError
+
+    bank._send[0] = refuse
+    talk(world, phone, port, 3, first=20)
+    bank._send[0] = send
+    talk(world, phone, port, 10, first=23)
+    end, left = frames_left(world.batches)
+    assert len([number for number in range(refused - 1, end) if number not in left]) == 3
+
+
+def test_frames_of_a_longer_packet_leave_together(world: World) -> None:
+    world.listen()
+    phone = world.phone()
+    port = world.open(phone, ptime_ms=60)
+    talk(world, phone, port, 30)
+    played = [int(batch.played[0]) for batch in world.batches]
+    steps = {b - a for a, b in pairwise(played) if a}
+    assert steps == {0, 3}
+    end, left = frames_left(world.batches)
+    assert left >= set(range(3, end))
+    taken = [int(batch.taken[0]) for batch in world.batches]
+    assert {b - a for a, b in pairwise(taken) if a} == {1}, "a worker need not wait for a packet to be full"
+
+
+def test_a_worker_is_told_where_enough_waits_and_what_will_never_leave(world: World) -> None:
+    world.listen()
+    phone = world.phone()
+    world.open(phone, send=False, remote=None)
+    world.ticks(20)
+    assert int(world.batches[-1].played[0]) == 0
+    assert int(world.batches[-1].taken[0]) == world.frame_no - 1
+    assert not int(world.batches[-1].flags[0]) & InFlag.ENOUGH
+    world.echo = False
+    batch = world.batches[-1]
+    assert world.link is not None
+    for _ in range(3):
+        world.link.send(encode_out(world.answer_of(batch)))
+    world.ticks(1)
+    world.ticks(1)
+    assert int(world.batches[-1].flags[0]) & InFlag.ENOUGH

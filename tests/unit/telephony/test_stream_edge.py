@@ -80,6 +80,19 @@ def test_newer_epoch_clears_the_peer_and_its_unplayed_frames_never_count(world: 
     assert int(world.batches[-1].played[0]) > cut_at
 
 
+def test_frames_that_a_clear_took_back_are_not_among_those_that_were_played(world: World) -> None:
+    peer, _ = world.answered(FakeDoor(lead_ms=60))
+    world.tick(10)
+    world.epoch = 2
+    world.tick(1)
+    kept = int(world.batches[-1].played[0])
+    cut_at = peer.frames[-1][0]
+    world.tick(10)
+    told = {int(b.played[0]) - 1 - bit for b in world.batches for bit in range(32) if int(b.sent[0]) >> bit & 1}
+    assert cut_at - kept == 3
+    assert told == set(range(int(world.batches[-1].played[0]))) - set(range(kept, cut_at))
+
+
 def test_confirming_door_waits_for_its_marks_but_not_for_ever(world: World) -> None:
     _, call = world.answered(FakeDoor(confirms=True))
     world.tick(5)
