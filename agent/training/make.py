@@ -77,7 +77,9 @@ def make(wanted: Recipe, folder: Path, hours: float, jobs: int) -> float:
 def _material(wanted: Recipe) -> Material:
     """Opened once per process."""
     speech = Path(wanted.speech) if wanted.speech else None
-    return Material.open(Fold(wanted.fold), speech, share_alike=wanted.share_alike, piper=wanted.piper)
+    return Material.open(
+        Fold(wanted.fold), speech, share_alike=wanted.share_alike, piper=wanted.piper, domain=wanted.domain
+    )
 
 
 def _claim_file(path: Path) -> Path:
@@ -135,6 +137,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
     parser.add_argument("--speech", type=Path, help="folder with manifest.csv of recorded people (split train is used)")
     parser.add_argument("--piper", type=Path, help="folder of a Piper voice, for validation (needs the program)")
+    parser.add_argument("--domain", type=Path, help="a dialogue (YAML) whose sayings are wanted among the others")
     parser.add_argument("--fold", choices=[fold.value for fold in Fold], default=Fold.TRAIN.value)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--no-share-alike", action="store_true", help="leave out recordings under CC BY-SA")
@@ -155,6 +158,7 @@ def main(argv: Sequence[str]) -> int:
             share_alike=not asked.no_share_alike,
             audio=asked.audio,
             piper=str(asked.piper or ""),
+            domain=str(asked.domain or ""),
             patient=asked.patient,
             voices=families(),
         )

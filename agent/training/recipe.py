@@ -30,6 +30,8 @@ class Recipe:
     audio: bool
     piper: str = ""
     """Folder of a Piper voice, for validation."""
+    domain: str = ""
+    """A dialogue (YAML) whose sayings are wanted."""
     patient: bool = False
     """We wait longer than 1.6 s after each turn: for judging, never for training."""
     frames: int = FRAMES
@@ -62,6 +64,7 @@ def settle(wanted: Recipe, folder: Path) -> None:
         unfinished.replace(path)
         return
     kept = json.loads(path.read_text(encoding="utf-8"))
+    kept.setdefault("domain", "")  # older folders
     now = json.loads(text)
     different = sorted(key for key in {*kept, *now} if kept.get(key) != now.get(key))
     if different:

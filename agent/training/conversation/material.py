@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.training.fold import Fold
+from agent.training.text.domain import DomainSource
 from agent.training.text.source import TextSource
 from agent.training.voices.human import HumanBank
 from agent.training.voices.roster import VoiceSpec, callers, own
@@ -23,7 +24,10 @@ class Material:
     humans: HumanBank | None
 
     @classmethod
-    def open(cls, fold: Fold, speech: Path | None, *, share_alike: bool = True, piper: str = "") -> Material:
-        """Raises ``TrainingError`` where voices or the speech folder are missing."""
+    def open(
+        cls, fold: Fold, speech: Path | None, *, share_alike: bool = True, piper: str = "", domain: str = ""
+    ) -> Material:
+        """``domain``: a dialogue whose sayings are wanted. Raises ``AgentError`` where something is missing."""
         humans = HumanBank(speech, fold, share_alike=share_alike) if speech else None
-        return cls(TextSource(fold), callers(fold, piper), own(), humans)
+        text = DomainSource(fold, Path(domain)) if domain else TextSource(fold)
+        return cls(text, callers(fold, piper), own(), humans)
