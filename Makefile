@@ -45,9 +45,9 @@ test: $(DEV_STAMP) system ## all tests
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
 	$(BIN)/python -m pytest -q -m '$(QUICK)'
 
-fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (an hour; MESSAGES=1000 is shorter)
+fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (MESSAGES=1000 is shorter)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
-	$(BIN)/python -m pytest -q -m fuzz tests/fuzz
+	$(BIN)/python -m pytest -q -m fuzz tests/fuzz -n 2 --dist worksteal
 
 soak: $(DEV_STAMP) system ## what takes many minutes: long calls, every kind of fault
 	$(BIN)/python -m pytest -q -m soak

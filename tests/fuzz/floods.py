@@ -50,6 +50,8 @@ class Target:
 
 
 Flood = Callable[[Target, random.Random, int], Awaitable[None]]
+LANES = 4
+"""Senders at one endpoint: while one waits for an answer, or for a time-out, the others go on."""
 
 
 # --- damage ---
@@ -457,3 +459,10 @@ FLOODS: dict[str, Flood] = {
     "raw_stream": raw("stream"),
     "raw_front": raw("front"),
 }
+
+
+async def in_lanes(endpoint: str, target: Target, seed: str, count: int) -> None:
+    """``count`` messages in all."""
+    async with asyncio.TaskGroup() as lanes:
+        for lane in range(LANES):
+            lanes.create_task(FLOODS[endpoint](target, random.Random(f"{seed}-{endpoint}-{lane}"), count // LANES))

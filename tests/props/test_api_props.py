@@ -8,7 +8,7 @@ import gc
 import json
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +24,9 @@ from tests.unit.agent.api.rest_kit import PARCEL, Kit, rest
 
 DOCUMENT = document()
 SHAPES = DOCUMENT["components"]["schemas"]
-OPERATIONS = [
+Operation = tuple[str, str, dict[str, Any]]
+"""Method, path, and what the document says of it."""
+OPERATIONS: list[Operation] = [
     (method.upper(), path, operation)
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
@@ -35,7 +37,12 @@ GOOD: dict[str, list[Any]] = {
     "version": [0, 1],
     "to": ["sip:bob@127.0.0.1:5099", "sip:eve@127.0.0.1"],
     "from": ["sip:us@127.0.0.1"],
-    "yaml": [PARCEL, "states: [", "a: *b"],
+    "yaml": [
+        *4 * ["dialogue: mine\nstart: bye\nstates: {bye: {say: Bye., hangup: done}}"],
+        PARCEL,
+        "states: [",
+        "a: *b",
+    ],
     "url": ["https://example.com/hook", "http://10.0.0.1/", "http://127.0.0.1:9/"],
     "target": ["sip:people@h", "sip:eve@h"],
     "agent": ["parcel", "nobody"],
@@ -157,11 +164,16 @@ async def check(answer: ClientResponse, operation: dict[str, Any], said: str) ->
 
 
 async def flood(
-    kit: Kit, count: int, seed: int, *, after: Callable[[str, int], None] = lambda name, growth: None
+    kit: Kit,
+    count: int,
+    seed: int,
+    *,
+    operations: Sequence[Operation] = tuple(OPERATIONS),
+    after: Callable[[str, int], None] = lambda name, growth: None,
 ) -> None:
     await kit.recorded("c1")
     await kit.call("c2")
-    for method, path, operation in OPERATIONS:
+    for method, path, operation in operations:
         make = Maker(random.Random(f"{seed}-{operation['operationId']}"))
         warm = max(1, count // 4)
         for _ in range(warm):
