@@ -16,6 +16,7 @@ from agent import VERSION
 from agent.argument_types import count, positive
 from agent.commands.bench import add_bench
 from agent.commands.options import key_of, loaded, models_folder, with_config, with_key, with_models
+from agent.commands.training import add_training
 from agent.errors import AgentError, ConfigError
 
 EXIT_USAGE = 2
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_load(commands)
     add_bench(commands)
+    add_training(commands)
     _add_config(commands)
     _add_doctor(commands)
     _add_keys(commands)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
@@ -20,11 +21,11 @@ from pathlib import Path
 from typing import Final
 
 from agent.errors import AgentError
-from agent.training.conversation.maker import make_conversation
+from agent.training.conversation.maker import FRAMES, make_conversation
 from agent.training.conversation.material import Material
 from agent.training.errors import TrainingError
 from agent.training.fold import Fold
-from agent.training.recipe import Recipe, families, settle
+from agent.training.recipe import CONVERSATIONS, FRAME_S, Recipe, families, settle
 from agent.training.shard import shard_of, write
 
 NICE: Final = 10
@@ -161,6 +162,7 @@ def main(argv: Sequence[str]) -> int:
             domain=str(asked.domain or ""),
             patient=asked.patient,
             voices=families(),
+            conversations=min(CONVERSATIONS, max(1, math.ceil(asked.hours * 3600 / FRAME_S / FRAMES))),
         )
         _quietly()
         spent = make(wanted, asked.out, asked.hours, asked.jobs)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
-from agent.model.small.features import LogMel
+from agent.model.small.features import Codes, LogMel
 
 FRAME: Final = 320
 """Samples of one step of the net."""
@@ -58,9 +58,13 @@ class FloorRuntime:
 
     def step(self, caller: Floats, own: Floats, expect: Floats, rows: NDArray[np.intp]) -> dict[str, Floats]:
         """Advance ``rows`` ``[k]`` by 40 ms: audio ``[k, 320]``, ``expect`` ``[k, SIZE]``. Logits by head."""
+        return self.step_codes(self._caller.push(caller, rows), self._own.push(own, rows), expect, rows)
+
+    def step_codes(self, caller: Codes, own: Codes, expect: Floats, rows: NDArray[np.intp]) -> dict[str, Floats]:
+        """As ``step``, from features ``[k, 4, 40]`` that were made before."""
         inputs = {
-            "caller": self._caller.push(caller, rows),
-            "own": self._own.push(own, rows),
+            "caller": caller,
+            "own": own,
             "expect": expect,
             **{name: array[rows] for name, array in self._state.items()},
         }
