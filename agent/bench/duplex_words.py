@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from agent.bench.evidence import CallEvidence, LoggedUtterance
 from agent.bench.statistics import number
-from agent.bench.words import MarkerWord, Resumption, heard_text, received, resumes, unwrapped
+from agent.bench.words import MarkerWord, Resumption, heard_text, received, received_by_length, resumes, unwrapped
 from agent.simulator.energy import RATE_HZ, Pcm
 from agent.simulator.truth import EventType
 from agent.voice.clauses import split
@@ -16,6 +18,8 @@ from telephony.audio.marker import decode_marker
 
 TORN_WORD_S = 0.3
 """A word that a late packet tears goes on within that time; later it is said again."""
+CROSSING_SAMPLES = 8
+"""A tone may be zero for that long where it crosses it."""
 MOST_LOST_WORDS = 8
 """Numbers are known modulo 64: a 0 that follows word 33 is nearer to word 64 than to word 0, and yet begins anew."""
 MOST_LEAD_WORDS = 4
@@ -70,7 +74,9 @@ def true_count(call: CallEvidence, utterance: LoggedUtterance) -> int | None:
     mine = _counting_up(unwrapped(words[begin:]))
     if abs(mine[-1].end - utterance.end) > NEAR_S:
         return None
-    return received(mine)
+    # A worker that hardly gets to run hands out a packet here and there: no word can be told, but nothing is missing.
+    first, last = round(mine[0].start * RATE_HZ), round(mine[-1].end * RATE_HZ)
+    return max(received(mine), min(received_by_length(sounding_s(call.agent.pcm[first:last])), mine[-1].index + 1))
 
 
 def _counting_up(words: Sequence[MarkerWord]) -> list[MarkerWord]:
@@ -79,6 +85,13 @@ def _counting_up(words: Sequence[MarkerWord]) -> list[MarkerWord]:
         if again or not 0 <= word.index - before.index <= MOST_LOST_WORDS:
             return list(words[:k])
     return list(words)
+
+
+def sounding_s(pcm: Pcm) -> float:
+    """Seconds of ``pcm`` that are not digital silence."""
+    sounding = np.flatnonzero(pcm)
+    steps = np.diff(sounding)
+    return float(len(sounding) + (steps - 1)[steps <= CROSSING_SAMPLES].sum()) / RATE_HZ
 
 
 def marker_words(pcm: Pcm, start: float, end: float) -> list[tuple[int, float, float]]:

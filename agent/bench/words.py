@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agent.bench.statistics import Proportion
 
 MARKER_CYCLE = 64
+WORD_S = 0.12
 WHOLE_WORD_S = 0.11
 """Of 120 ms of tones; the decoder's edges are right to 3 ms, a packet is 20 ms."""
 HALF_WORD_S = 0.06
@@ -54,6 +55,11 @@ def received(words: Sequence[MarkerWord]) -> int:
         return 0
     last = words[-1].index
     return sum(length >= (WHOLE_WORD_S if index == last else HALF_WORD_S) for index, length in sounds.items())
+
+
+def received_by_length(sounding_s: float) -> int:
+    """Words that make up that much of tones, where none is missing; the last counts where it is whole."""
+    return int((sounding_s + WORD_S - WHOLE_WORD_S) / WORD_S + 1e-9)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -108,3 +109,14 @@ def test_words_that_lack_a_packet_were_received() -> None:
 def test_an_answer_of_more_than_half_the_numbers_ends_where_the_next_begins() -> None:
     pcm = marker(1.0 + 34 * WORD_S + 0.6, 2, into=marker(1.0, 34, length_s=20.0))
     assert true_count(evidence(pcm), logged(1.0, 34, 34)) == 34
+
+
+@pytest.mark.parametrize(("inside", "received"), [(range(1, 7), 8), ((1, 2, 4, 5, 6), 7), ((), 2)])
+def test_words_that_were_torn_to_packets_were_received(inside: Sequence[int], received: int) -> None:
+    """Every second packet is silence, as where a worker gets half of the time it needs; the first and last can be told."""
+    packets = [marker_word(k).reshape(-1, 160) for k in inside]
+    torn = [np.stack((word, np.zeros_like(word)), axis=1).ravel() for word in packets]
+    speech = np.concatenate((marker_word(0), *torn, marker_word(7)))
+    pcm = np.zeros(8000 * 12, np.int16)
+    pcm[8000 : 8000 + len(speech)] = speech
+    assert true_count(evidence(pcm), replace(logged(1.0, 8, 8), end=1.0 + len(speech) / 8000)) == received
