@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.peers.ports import free_ports
 from tests.peers.programs import require
 
 Pcm = NDArray[np.int16]
@@ -21,18 +21,6 @@ TEMPLATES = Path(__file__).parents[1] / "data" / "baresip"
 RATE_HZ = 8000
 LONGER_THAN_ANY_CALL_S = 60.0
 """baresip hangs up when its microphone's file ends."""
-
-
-def free_udp_ports(count: int) -> list[int]:
-    """Ports nobody has bound now, on loopback."""
-    probes = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
 
 
 def write_wav(path: Path, pcm: Pcm) -> None:
@@ -134,10 +122,9 @@ def _write_settings(folder: Path, microphone: Pcm, codec: str) -> tuple[int, int
     padded = np.zeros(len(microphone) + int(LONGER_THAN_ANY_CALL_S * RATE_HZ), np.int16)
     padded[: len(microphone)] = microphone
     write_wav(folder / "microphone.wav", padded)
-    sip, rtp, control = free_udp_ports(3)
-    first = rtp - rtp % 2
+    sip, rtp, control = free_ports(3)
     config = (TEMPLATES / "config").read_text().replace("FOLDER", str(folder))
-    for name, port in (("SIP_PORT", sip), ("RTP_FIRST", first), ("RTP_LAST", first + 20), ("CONTROL_PORT", control)):
+    for name, port in (("SIP_PORT", sip), ("RTP_FIRST", rtp), ("RTP_LAST", rtp + 20), ("CONTROL_PORT", control)):
         config = config.replace(name, str(port))
     (folder / "config").write_text(config)
     (folder / "accounts").write_text((TEMPLATES / "accounts").read_text().replace("CODEC", codec))

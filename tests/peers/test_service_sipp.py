@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from agent.app import Service, start_service
-from tests.peers.baresip import free_udp_ports
 from tests.peers.pcap import audio_packets, key_packets, write_pcap
+from tests.peers.ports import free_ports
 from tests.peers.programs import require
 from tests.peers.rtp_peer import rtp_peer
 from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, calls, events, metric, until
@@ -132,8 +132,8 @@ async def play(program: str, service: Service, folder: Path, audio_ms: int) -> N
     template = (SCENARIOS / "play.xml").read_text()
     scenario = template.replace("FOLDER", str(folder)).replace("AUDIO_MS", str(audio_ms))
     (folder / "filled.xml").write_text(scenario)
-    (port,) = free_udp_ports(1)
-    options = ("-m", "1", "-mp", str(port - port % 2))
+    (port,) = free_ports(1)
+    options = ("-m", "1", "-mp", str(port))
     assert await run_sipp(program, str(folder / "filled"), service.sip_port, folder, *options) == ""
 
 
