@@ -10,6 +10,8 @@ WIDTH, HEIGHT = 760, 470
 LEFT, RIGHT, TOP, BOTTOM = 70, 180, 40, 60
 COLOURS: Final = {"small": "#0b6e4f", "parts": "#1d4e89", "timer": "#8a8a8a", "pipecat": "#c1440e"}
 NAMES: Final = {"small": "Crosstalk-small", "parts": "parts", "timer": "silence timer", "pipecat": "Pipecat (offline)"}
+NO_WORDS: Final = ", no words"
+"""Ears without a recogniser: drawn as theirs, dashed."""
 OTHER: Final = "#555555"
 MOST_MS: Final = 2500.0
 """Slower settings are cut off: nobody waits so long."""
@@ -75,14 +77,17 @@ def _axes(most: float, top_ms: float) -> list[str]:
 
 
 def _curve(name: str, points: list[tuple[float, float, str]], most: float, top_ms: float, number: int) -> list[str]:
-    colour = COLOURS.get(name, OTHER)
+    base, _, words = name.partition(NO_WORDS[0])
+    colour, dashes = COLOURS.get(base, OTHER), ' stroke-dasharray="5 4"' if words else ""
     at = [(_x(share, most), _y(ms, top_ms)) for share, ms, _ in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
     legend = TOP + 20 + 22 * number
-    found = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>'] if at else []
+    found = [f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'] if at else []
     for (x, y), (share, ms, setting) in zip(at, points, strict=True):
         tip = escape(f"{name} {setting}: {ms:.0f} ms, {share:.1%}")
         found.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{tip}</title></circle>')
     found.append(f'<circle cx="{WIDTH - RIGHT + 20}" cy="{legend - 4}" r="4" fill="{colour}"/>')
-    found.append(f'<text x="{WIDTH - RIGHT + 32}" y="{legend}">{escape(NAMES.get(name, name))}</text>')
+    found.append(
+        f'<text x="{WIDTH - RIGHT + 32}" y="{legend}">{escape(NAMES.get(base, base) + name.removeprefix(base))}</text>'
+    )
     return found

@@ -25,12 +25,12 @@ SCORES: Final = (0.3, 0.4, 0.5, 0.6, 0.75, 0.99)
 def replay(
     calls: Sequence[HeardCall],
     ears: Ears,
-    expect: Expect,
+    expects: Sequence[Expect],
     *,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Trace]:
-    """One trace for each call. ``ears`` have a row for each; ``expect`` is what the agent waits for all the time."""
+    """One trace for each call. ``ears`` have a row for each; ``expects`` is what the agent waits for all the time."""
     lines = [_padded(heard.caller) for heard in calls]
     own = [_padded(heard.call.agent.pcm) for heard in calls]
     speaks = [_speaking(heard, len(line)) for heard, line in zip(calls, lines, strict=True)]
@@ -47,13 +47,17 @@ def replay(
                 inputs.own[row] = own[row][step] if step < len(own[row]) else 0
                 inputs.speaking[row] = speaks[row][step]
         if not step:
-            inputs.expects = dict.fromkeys(range(len(calls)), expect)
+            inputs.expects = dict(enumerate(expects))
         out = ears.step(inputs)
         found[0, :, step], found[1, :, step] = out.p_end[: len(calls)], out.p_speech[: len(calls)]
         ahead = begin + (step + 1) * STEP_S - now()
         if ahead > 0:
             sleep(ahead)
     return [Trace(found[0, row, : len(line)], found[1, row, : len(line)]) for row, line in enumerate(lines)]
+
+
+def at_once(_seconds: float) -> None:
+    """A ``sleep`` for ears without a recogniser: nothing has to be waited for."""
 
 
 def _padded(pcm: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from agent.bench import smart_turn
 from agent.bench.baselines import HeardCall, overlap_figures, timer_ends
 from agent.bench.decisions import Judged, turn_figures
-from agent.bench.duplex_replay import SCORES, replay
+from agent.bench.duplex_people import Person
+from agent.bench.duplex_replay import SCORES, at_once, replay
 from agent.bench.metrics import AFTER_OVERLAP_S
 from agent.brain.examples import example_path
 from agent.brain.flow.flow import build_flow
@@ -38,28 +39,47 @@ def live_of(systems: Sequence[str]) -> list[str]:
 
 
 async def curves(calls: Sequence[HeardCall], systems: Sequence[str], *, weights: str = "") -> dict[str, Curve]:
-    """Latency against pause takeover of every system, from patient to quick. Raises ``AgentError``."""
-    found: dict[str, Curve] = {}
+    """Latency against pause takeover of every system but Pipecat's, from quick to patient. Raises ``AgentError``."""
     if not calls:
-        return found
+        return {}
+    waits = [menu()] * len(calls)
+    asked = [name for name in LIVE if name in systems]
+    traces = await asyncio.gather(*(asyncio.to_thread(_curve, name, calls, waits, weights, True) for name in asked))
+    return {**dict(zip(asked, traces, strict=True)), **without_words(calls, waits, systems, weights=weights)}
+
+
+def without_words(
+    calls: Sequence[HeardCall], waits: Sequence[Expect], systems: Sequence[str], *, weights: str = ""
+) -> dict[str, Curve]:
+    """The same of ears whose recogniser understands nothing, as it does with people; and of timers."""
+    found = {
+        f"{name}, no words": _curve(name, calls, waits, weights, False) for name in LIVE if name in systems and calls
+    }
     if "timer" in systems:
         found["timer"] = [
             {"setting": f"{timer_s:g} s", **turn_figures([Judged(one.call, timer_ends(one, timer_s)) for one in calls])}
             for timer_s in TIMERS_S
         ]
-    asked = [name for name in LIVE if name in systems]
-    traces = await asyncio.gather(*(asyncio.to_thread(_curve, name, calls, weights) for name in asked))
-    return {**dict(zip(asked, traces, strict=True)), **found}
+    return found
 
 
-def _curve(name: str, calls: Sequence[HeardCall], weights: str) -> Curve:
-    ears = build_model(name, len(calls), weights=weights)
+def people_curves(people: Sequence[Person], systems: Sequence[str], *, weights: str = "") -> dict[str, Curve]:
+    """Recorded people before all systems, the ears without words. Raises ``AgentError``."""
+    calls = [one.heard for one in people]
+    found = without_words(calls, [one.expect for one in people], systems, weights=weights)
+    if "pipecat" in systems and calls and not smart_turn.why_not():
+        found["pipecat"] = pipecat_figures(calls)["curve"]
+    return found
+
+
+def _curve(name: str, calls: Sequence[HeardCall], waits: Sequence[Expect], weights: str, words: bool) -> Curve:
+    ears = build_model(name, len(calls), weights=weights, recogniser="pocketsphinx" if words else "none")
     if why := fallback_of(ears):
         ears.close()
         raise AgentError(f"{name} cannot be asked here: {why}")
     assert isinstance(ears, Ears)
     try:
-        traces = replay(calls, ears, menu())
+        traces = replay(calls, ears, waits) if words else replay(calls, ears, waits, sleep=at_once)
     finally:
         ears.close()
     heard = [one.call for one in calls]

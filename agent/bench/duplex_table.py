@@ -25,13 +25,25 @@ def table(figures: Mapping[str, Any]) -> str:
         for profile, one in found.get("profiles", {"clean, offline": found}).items():
             if "response_ms" in one:
                 lines.append(_row(name, profile, one))
-    equal = figures.get("equal_takeover", {})
-    if equal:
-        lines += ["", "| end of turn called, p50 ms at a takeover of | " + " | ".join(f"{x:.0%}" for x in EQUAL) + " |"]
-        lines.append("|---|" + "---|" * len(EQUAL))
-        for name, values in equal.items():
-            lines.append(f"| {name} | " + " | ".join(_plain(value) for value in values.values()) + " |")
+    lines += _equal("synthetic callers", figures.get("equal_takeover", {}))
+    lines += _equal("recorded people", figures.get("people", {}).get("equal_takeover", {}))
     return "\n".join(lines)
+
+
+def _equal(who: str, values: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """How soon each system calls the end where it takes as many pauses as the others."""
+    if not values:
+        return []
+    head = f"| {who}: end of turn called, p50 ms at a takeover of at most | "
+    return [
+        "",
+        head + " | ".join(f"{share:.0%}" for share in EQUAL) + " |",
+        "|---|" + "---|" * len(EQUAL),
+        *(
+            f"| {name} | " + " | ".join(_plain(value) for value in found.values()) + " |"
+            for name, found in values.items()
+        ),
+    ]
 
 
 def equal_takeover(curves: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:

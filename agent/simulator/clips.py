@@ -145,6 +145,8 @@ class SpeechFolder:
     folder: Path
     rows: tuple[tuple[str, str, str], ...]
     """(path, kind, text)."""
+    manifest: tuple[dict[str, str], ...] = ()
+    """The same rows with all columns."""
 
     @classmethod
     def open(cls, folder: Path, *, split: str = "dev") -> SpeechFolder:
@@ -157,8 +159,12 @@ class SpeechFolder:
         if not rows or "path" not in rows[0] or "kind" not in rows[0]:
             raise ClipError(f"{folder}/manifest.csv: needs the columns path and kind")
         chosen = [row for row in rows if row.get("split", split) == split]
-        return cls(folder, tuple((row["path"], row["kind"], row.get("text") or "") for row in chosen))
+        return cls(folder, tuple((row["path"], row["kind"], row.get("text") or "") for row in chosen), tuple(chosen))
 
     def of(self, *kinds: str) -> list[tuple[Path, str]]:
         """(path, text) of the clips of these kinds, in the manifest's order."""
         return [(self.folder / path, text) for path, kind, text in self.rows if kind in kinds]
+
+    def described(self, *kinds: str) -> list[tuple[Path, dict[str, str]]]:
+        """(path, all columns) of the clips of these kinds."""
+        return [(self.folder / row["path"], row) for row in self.manifest if row["kind"] in kinds]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import wave
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -11,13 +13,15 @@ import pytest
 
 from agent.bench.baselines import HeardCall, overlap_figures
 from agent.bench.decisions import Judged, Trace, latency_at, turn_figures
+from agent.bench.duplex_people import PAUSES_S, STRINGS, people
 from agent.bench.duplex_picture import picture
 from agent.bench.duplex_replay import replay
-from agent.bench.duplex_systems import SYSTEMS, live_of, menu
+from agent.bench.duplex_systems import SYSTEMS, live_of, menu, people_curves
 from agent.bench.duplex_table import EQUAL, equal_takeover, table
 from agent.bench.figures import conversation_figures
 from agent.bench.smart_turn import Heard, Stop
 from agent.commands.bench import DUPLEX_SYSTEMS
+from agent.expectation import ExpectKind
 from agent.model.parts.ears import Ears
 from agent.model.parts.recogniser import NoRecogniser
 from agent.simulator.truth import EventType
@@ -81,7 +85,7 @@ def test_a_replay_gives_every_call_to_the_ears_at_its_own_pace() -> None:
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    traces = replay(calls, Ears(2, NoRecogniser()), menu(), now=lambda: clock[0], sleep=sleep)
+    traces = replay(calls, Ears(2, NoRecogniser()), [menu()] * 2, now=lambda: clock[0], sleep=sleep)
     assert [len(trace.p_end) for trace in traces] == [25, 19]
     assert clock[0] == pytest.approx(0.5)
     assert all(trace.ends(0.5) == () for trace in traces)
@@ -112,3 +116,31 @@ def test_the_command_knows_the_systems_and_one_always_answers() -> None:
     assert DUPLEX_SYSTEMS == SYSTEMS
     assert live_of(["timer"]) == ["parts"]
     assert live_of(["pipecat", "small"]) == ["small"]
+
+
+def test_recorded_people_get_pauses_that_are_known(tmp_path: Path) -> None:
+    clips = [("s.wav", "sentence", "s1", "here"), ("cut.wav", "sentence", "s1", "LibriSpeech train")]
+    clips += [(f"d{n}.wav", "digit", "s2", "here") for n in range(10)]
+    lines = ["path,split,kind,text,speaker,source"]
+    for name, kind, speaker, source in clips:
+        length_s = 0.3 if kind == "digit" else 1.5
+        with wave.open(str(tmp_path / name), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(spoken((0.0, length_s), length_s=length_s).astype("<i2").tobytes())
+        lines.append(f"{name},dev,{kind},words,{speaker},{source}")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n")
+    found = people(tmp_path, seed=1)
+    sentences = [one for one in found if one.expect.kind is ExpectKind.FREE]
+    assert [len(one.heard.call.of(EventType.HOLD)) for one in sentences] == [0, 1, 1], "readings cut short are left out"
+    digits = [one for one in found if one.expect.kind is ExpectKind.DIGITS]
+    assert len(digits) == STRINGS
+    for one in (*digits, *sentences):
+        (turn_,) = one.heard.call.of(EventType.TURN)
+        for hold in one.heard.call.of(EventType.HOLD):
+            assert turn_.start < hold.start < hold.end < turn_.end
+            assert min(abs(hold.end - hold.start - pause) for pause in PAUSES_S) < 0.08
+    drawn = people_curves(sentences, ["parts", "timer"])
+    assert set(drawn) == {"parts, no words", "timer"}
+    patient = drawn["timer"][-1]
+    assert (patient["pause_takeover"], patient["response_ms"]["n"]) == (0.0, 3)
+    assert people(tmp_path, seed=1)[1].heard.call.events == found[1].heard.call.events
