@@ -164,18 +164,20 @@ def open_voice(config: Config, on_death: Callable[[int], None], told: Told) -> F
         )
         for other in others(own.engine)
     ]
-    return FallbackVoice(_named_voice(config, own, on_death), behind, clock=MonotonicClock(), told=told)
+    named = _named_voice(config, on_death)
+    if named is None:
+        return FallbackVoice(own, behind, clock=MonotonicClock(), told=told)
+    return FallbackVoice(named, [own, *behind], clock=MonotonicClock(), told=told, warm=1)
 
 
-def _named_voice(config: Config, own: ProcessVoice, on_death: Callable[[int], None]) -> Voice:
-    """The service that the agent's file names, in front of ``own``; ``own`` where it names none."""
+def _named_voice(config: Config, on_death: Callable[[int], None]) -> Voice | None:
+    """The service that the agent's file names."""
     named = parts_of(config).voice
     if named is None:
-        return own
+        return None
     log = logging.get_log(process="front")
     return PipecatVoice(
         named,
-        own,
         cache_phrases=config.voice.cache_phrases,
         on_death=on_death,
         on_failure=lambda call_id, why: log.warning(LogEvent.VOICE_FAILED, call_id=call_id, error=why),

@@ -1,7 +1,7 @@
-"""A Pipecat voice as the front has it: its processes, a pipeline per call, and our own voice when it fails.
+"""A Pipecat voice as the front has it: its processes, and a pipeline per call.
 
-A clause that the service cannot speak, or not to its end, goes on in our own voice from the first word that is
-missing. A call whose service has failed twice in a row stays with our own voice.
+A clause that the service cannot speak, or not to its end, is ``VoiceFailed``; who speaks on then is
+``agent.voice.fallback``'s business.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agent.pipecat.voice_wire import SpeakJob, pack_speak
 from agent.voice.cache import Phrase, PhraseCache
 from agent.voice.clauses import Clause, spans, split
 from agent.voice.engine import Times
-from agent.voice.protocol import SpeechChunk, Voice, VoiceInfo, WordSpan
+from agent.voice.protocol import SpeechChunk, VoiceInfo
 from agent.voice.shape import RATE_HZ, Pcm
 from agent.voice.wire import Kind, unpack_audio, unpack_times
 from agent.voice.worker import VoiceWorker
@@ -30,8 +30,6 @@ START_S: Final = 30.0
 """Pipecat takes 1 to 3 s to import."""
 SILENCE_S: Final = 6.0
 """A host says why a service is silent before that: one that does not is stuck."""
-MOST_FAILURES: Final = 2
-"""In a row, in one call."""
 PRELOADING: Final = ""
 """The call whose pipeline renders phrases ahead of time."""
 
@@ -42,15 +40,13 @@ class PipecatVoice:
     def __init__(
         self,
         spec: PartSpec,
-        fallback: Voice,
         *,
         cache_phrases: int,
         on_death: Callable[[int], None],
         on_failure: Callable[[str, str], None],
     ) -> None:
-        """``fallback`` is started and stopped here. ``on_failure(call_id, why)``: the service could not speak."""
+        """``on_failure(call_id, why)``: the service could not speak."""
         self._spec = spec
-        self._fallback = fallback
         self.on_failure = on_failure
         self._workers = VoiceWorkers(spawner("voice", spec), what="process of the Pipecat voice", on_death=on_death)
         self._voice_key = hashlib.sha256(spec.to_json().encode()).hexdigest()[:16]
@@ -59,8 +55,7 @@ class PipecatVoice:
 
     @property
     def info(self) -> VoiceInfo:
-        why = f"named in the agent's file; {self._fallback.info.name} when it fails"
-        return VoiceInfo(name=f"pipecat:{self._spec.service}", exact_word_times=False, why=why)
+        return VoiceInfo(name=f"pipecat:{self._spec.service}", exact_word_times=False, why="named in the agent's file")
 
     @property
     def pids(self) -> list[int]:
@@ -68,20 +63,13 @@ class PipecatVoice:
 
     async def start(self) -> None:
         """Start the processes. Raises ``VoiceFailed``."""
-        await self._fallback.start()
-        try:
-            await self._workers.start(self._spec.processes, within_s=START_S)
-        except VoiceFailed:
-            await self._fallback.stop()
-            raise
+        await self._workers.start(self._spec.processes, within_s=START_S)
 
     async def stop(self) -> None:
         await self._workers.stop()
-        await self._fallback.stop()
 
     async def preload(self, phrases: list[str]) -> None:
         """Render phrases into the cache ahead of time. Raises ``VoiceFailed``."""
-        await self._fallback.preload(phrases)
         for phrase in phrases:
             for clause in split(phrase):
                 if self.key(clause) not in self.cache:
@@ -100,10 +88,6 @@ class PipecatVoice:
 
     # --- for speakers ---
 
-    @property
-    def fallback(self) -> Voice:
-        return self._fallback
-
     def key(self, clause: Clause) -> tuple[str, str, str]:
         return "pipecat", self._voice_key, clause.text
 
@@ -118,7 +102,6 @@ class _Speaker:
     def __init__(self, voice: PipecatVoice, call_id: str) -> None:
         self._voice = voice
         self._call_id = call_id
-        self._failures = 0
 
     def open(self) -> None:
         self._tell(Kind.OPEN)
@@ -136,35 +119,19 @@ class _Speaker:
         if not clauses:
             yield SpeechChunk(np.zeros(0, np.int16), (), True)
         at = 0
-        for number, clause in enumerate(clauses):
-            if self._failures >= MOST_FAILURES:
-                async for chunk in self._own(clauses[number:], 0, number, at):
-                    yield chunk
-                return
-            begin, said = at, 0
-            times: Times = ()
-            try:
+        try:
+            for number, clause in enumerate(clauses):
+                begin = at
                 async with aclosing(self.pieces(clause)) as pieces:
-                    async for pcm, told in pieces:
+                    async for pcm, times in pieces:
                         at += pcm.size
-                        times = told or times
-                        words = spans(clause, told, number, begin) if told else ()
-                        yield SpeechChunk(pcm, words, False)
-                self._failures = 0
-            except VoiceFailed as failed:
-                self._failures += 1
-                self._voice.on_failure(self._call_id, str(failed))
-                said = _said(times, at - begin)
-            else:
+                        yield SpeechChunk(pcm, spans(clause, times, number, begin) if times else (), False)
                 pause = np.zeros(clause.pause_ms * RATE_HZ // 1000, np.int16)
                 at += pause.size
                 yield SpeechChunk(pause, (), clause.last)
-                continue
-            if said:  # what was not spoken of this clause gets its words from who speaks it
-                yield SpeechChunk(np.zeros(0, np.int16), _cut(clause, times, number, begin, said, at - begin), False)
-            async for chunk in self._own(clauses[number:], said, number, at):
-                yield chunk
-            return
+        except VoiceFailed as failed:
+            self._voice.on_failure(self._call_id, str(failed))
+            raise
 
     async def pieces(self, clause: Clause) -> AsyncGenerator[tuple[Pcm, Times | None], None]:
         """Audio of one clause and its word times, first guessed, then right. Raises ``VoiceFailed``."""
@@ -204,29 +171,3 @@ class _Speaker:
                     return
         finally:
             worker.finish(request, cancel=not ended)
-
-    async def _own(self, clauses: list[Clause], said: int, number: int, at: int) -> AsyncGenerator[SpeechChunk, None]:
-        """The rest in our own voice: ``clauses`` without the first ``said`` words, from sample ``at`` on."""
-        words = [token.source for clause in clauses for token in clause.tokens][said:]
-        if not words:
-            yield SpeechChunk(np.zeros(0, np.int16), (), True)
-            return
-        first = number + (1 if said else 0)  # a clause that two voices share is two
-        async for chunk in self._voice.fallback.speak(" ".join(words)):
-            moved = tuple(
-                WordSpan(text=word.text, start=word.start + at, end=word.end + at, clause=word.clause + first)
-                for word in chunk.words
-            )
-            yield SpeechChunk(chunk.pcm, moved, chunk.last)
-
-
-def _said(times: Times, size: int) -> int:
-    """Words of a clause whose audio came, half of it at least."""
-    return sum(1 for start, end in times if start + end <= 2 * size)
-
-
-def _cut(clause: Clause, times: Times, number: int, at: int, said: int, size: int) -> tuple[WordSpan, ...]:
-    """The words that were spoken before the service failed, none beyond the audio that came."""
-    kept = tuple((min(start, size), min(end, size)) for start, end in times[:said])
-    spans = zip(clause.tokens[:said], kept, strict=True)
-    return tuple(WordSpan(text=t.source, start=at + s, end=at + e, clause=number) for t, (s, e) in spans)

@@ -1,11 +1,13 @@
 """A voice with others behind it: when it fails within a call, another engine says the rest.
 
 What was said is known to the sample: the next voice begins with the first word that was not said whole. A voice that
-has failed rests for a while, twice as long each time, and is then tried again.
+has failed rests for a while, twice as long each time, and is then tried again. What a voice keeps for one call fails in
+that call only: it is tried again at the next utterance, and after two failures in a row no more in this call.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
@@ -24,6 +26,8 @@ ORDER: Final = ("flite", "pico", "marker")
 """Exact word times first; tones in place of words last: they say at least that the line lives."""
 FIRST_REST_S: Final = 5.0
 LONGEST_REST_S: Final = 300.0
+MOST_FAILURES: Final = 2
+"""In a row, of what a voice keeps for one call."""
 
 Told = Callable[[VoiceInfo, VoiceInfo | None, str], None]
 """Told of ``(voice that failed, voice that speaks now, why)``; no voice: none is left."""
@@ -39,53 +43,89 @@ def others(engine: str) -> list[Choice]:
     return found
 
 
-@dataclass(slots=True)
+def _rest_s(failures: int) -> float:
+    """Of a voice for all calls, after so many failures in a row."""
+    return min(FIRST_REST_S * 2.0 ** (failures - 1), LONGEST_REST_S)
+
+
+def _rest_in_call_s(failures: int) -> float:
+    """Of what a voice keeps for one call."""
+    return math.inf if failures >= MOST_FAILURES else 0.0
+
+
+@dataclass(slots=True, eq=False)
 class _Ready:
     """A voice and whether it rests."""
 
     voice: Voice
+    speaker: Voice | CallVoice
+    """Who is asked: ``voice``, or what it keeps for a call."""
+    rest_s: Callable[[int], float] = _rest_s
     started: bool = False
     failures: int = 0
     """In a row."""
     rests_until: float = 0.0
 
     def failed(self, now: float) -> None:
-        self.rests_until = now + min(FIRST_REST_S * 2**self.failures, LONGEST_REST_S)
         self.failures += 1
+        self.rests_until = now + self.rest_s(self.failures)
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """Who speaks, in which order: one line for all calls, or one for a call."""
+
+    order: list[_Ready]
+    live: _Ready
+    why: str = ""
+    """Why the last change of the voice came about."""
+
+    @property
+    def is_makeshift(self) -> bool:
+        return self.live is not self.order[0]
 
 
 class FallbackVoice:
     """Implements ``agent.voice.protocol.Voice``, and keeps a voice for each call where the first one does."""
 
-    def __init__(self, first: Voice, behind: Sequence[Voice], *, clock: Clock, told: Told) -> None:
-        self._ready = [_Ready(voice) for voice in (first, *behind)]
+    def __init__(self, first: Voice, behind: Sequence[Voice], *, clock: Clock, told: Told, warm: int = 0) -> None:
+        """``warm``: how many of those behind are started with the first one, not when they are needed."""
+        self._ready = [_Ready(voice, voice) for voice in (first, *behind)]
+        self._warm = self._ready[1 : 1 + warm]
         self._clock = clock
         self._told = told
-        self._live = self._ready[0]
-        self._why = ""
-        """Why the last change of the voice came about."""
+        self._shared = _Line(self._ready, self._ready[0])
+        self._lines: set[_Line] = set()
+        """Of calls for which the first voice keeps something."""
 
     @property
     def info(self) -> VoiceInfo:
-        """The voice that spoke last."""
-        return self._live.voice.info
+        """The voice that spoke last, for all calls."""
+        return self._shared.live.voice.info
 
     @property
     def state(self) -> dict[str, Any]:
-        """For ``/healthz``."""
-        info, first = self.info, self._ready[0]
+        """For ``/healthz``: the chosen voice, or one that speaks in place of it, be it in one call only."""
+        line = next((line for line in (self._shared, *self._lines) if line.is_makeshift), self._shared)
+        info, first = line.live.voice.info, line.order[0]
         shown: dict[str, Any] = {"name": info.name, "exact_word_times": info.exact_word_times, "why": info.why}
-        if self._live is not first:
-            shown |= {"why": self._why, "instead_of": first.voice.info.name, "failures": first.failures}
+        if line.is_makeshift:
+            shown |= {"why": line.why, "instead_of": first.voice.info.name, "failures": first.failures}
         return shown
 
     async def start(self) -> None:
         """Start the first voice. Raises ``VoiceFailed``: a service does not begin with a makeshift."""
-        await self._ready[0].voice.start()
-        self._ready[0].started = True
+        for ready in (self._ready[0], *self._warm):
+            try:
+                await ready.voice.start()
+            except VoiceFailed:
+                await self.stop()
+                raise
+            ready.started = True
 
     async def preload(self, phrases: list[str]) -> None:
-        await self._ready[0].voice.preload(phrases)
+        for ready in (self._ready[0], *self._warm):
+            await ready.voice.preload(phrases)
 
     async def stop(self) -> None:
         for ready in self._ready:
@@ -93,27 +133,37 @@ class FallbackVoice:
 
     def of_call(self, call_id: str) -> CallVoice:
         first = self._ready[0].voice
-        return _OfCall(self, first.of_call(call_id) if isinstance(first, PerCallVoice) else None)
+        if not isinstance(first, PerCallVoice):
+            return _OfCall(self, self._shared, lambda: None)
+        own = first.of_call(call_id)
+        ready = _Ready(first, own, rest_s=_rest_in_call_s, started=True)
+        line = _Line([ready, *self._ready[1:]], ready)
+        self._lines.add(line)
+
+        def close() -> None:
+            self._lines.discard(line)
+            own.close()
+
+        return _OfCall(self, line, close)
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
         """Raises ``VoiceFailed`` when no voice is left."""
-        async with aclosing(self.speak_by(None, text)) as chunks:
+        async with aclosing(self.speak_by(self._shared, text)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    async def speak_by(self, own: CallVoice | None, text: str) -> AsyncGenerator[SpeechChunk, None]:
-        """As ``speak``; ``own``: what the first voice keeps for the call."""
+    async def speak_by(self, line: _Line, text: str) -> AsyncGenerator[SpeechChunk, None]:
+        """As ``speak``, with the voices of ``line``."""
         said = _Said(text)
         why: VoiceFailed | None = None
-        for ready in self._in_order():
-            speaker: Voice | CallVoice = own if own is not None and ready is self._ready[0] else ready.voice
-            name = "" if ready is self._ready[0] else ready.voice.info.name
+        for ready in self._in_order(line):
+            name = "" if ready is line.order[0] else ready.voice.info.name
             try:
                 await self._start(ready)
-                chunks = cast("AsyncGenerator[SpeechChunk, None]", speaker.speak(said.rest))
+                chunks = cast("AsyncGenerator[SpeechChunk, None]", ready.speaker.speak(said.rest))
                 async with aclosing(chunks):
                     async for chunk in chunks:
-                        self._speaks(ready, str(why) if why is not None else "it speaks again")
+                        self._speaks(line, ready, str(why) if why is not None else "it speaks again")
                         yield replace(said.shifted(chunk), voice=name)
             except VoiceFailed as failed:
                 ready.failed(self._clock.now())
@@ -125,37 +175,33 @@ class FallbackVoice:
             else:
                 ready.failures = 0
                 return
-        self._told(self.info, None, str(why))
+        self._told(line.live.voice.info, None, str(why))
         raise why or VoiceFailed("no voice")
 
-    def _in_order(self) -> list[_Ready]:
+    def _in_order(self, line: _Line) -> list[_Ready]:
         """Those that do not rest; where all do, all are tried."""
         now = self._clock.now()
-        return [ready for ready in self._ready if ready.rests_until <= now] or self._ready
+        return [ready for ready in line.order if ready.rests_until <= now] or line.order
 
     async def _start(self, ready: _Ready) -> None:
         if not ready.started:
             ready.started = True  # calls that come meanwhile find its processes, or start them by speaking
             await ready.voice.start()
 
-    def _speaks(self, ready: _Ready, why: str) -> None:
-        if ready is not self._live:
-            before, self._live, self._why = self._live, ready, why
+    def _speaks(self, line: _Line, ready: _Ready, why: str) -> None:
+        if ready is not line.live:
+            before, line.live, line.why = line.live, ready, why
             self._told(before.voice.info, ready.voice.info, why)
 
 
 class _OfCall:
     """The voice as one call has it."""
 
-    def __init__(self, voice: FallbackVoice, own: CallVoice | None) -> None:
-        self._voice, self._own = voice, own
+    def __init__(self, voice: FallbackVoice, line: _Line, close: Callable[[], None]) -> None:
+        self._voice, self._line, self.close = voice, line, close
 
     def speak(self, text: str) -> AsyncIterator[SpeechChunk]:
-        return self._voice.speak_by(self._own, text)
-
-    def close(self) -> None:
-        if self._own is not None:
-            self._own.close()
+        return self._voice.speak_by(self._line, text)
 
 
 class _Said:

@@ -28,7 +28,9 @@ from agent.pipecat.voice import PipecatVoice
 from agent.remote.stream import AnswerStream, Asked, Clause, Item, Over
 from agent.tasks import Tasks
 from agent.voice.client import ProcessVoice
+from agent.voice.fallback import FallbackVoice
 from agent.voice.protocol import CallVoice, SpeechChunk, WordSpan
+from telephony.clock import MonotonicClock
 from tests.peers.speech_servers import GAP_S, WORD_S, speech_server
 from tests.unit.agent.remote.llm_server import asking, llm_server, never, saying
 
@@ -91,29 +93,31 @@ def test_what_cannot_be_made_is_told_with_its_field() -> None:
 
 
 class Voices:
-    """A voice under test and what it told."""
+    """A voice under test in front of our own, and what it told."""
 
-    def __init__(self, voice: PipecatVoice) -> None:
-        self.voice = voice
+    def __init__(self, part: PartSpec) -> None:
         self.failures: list[str] = []
         self.deaths: list[int] = []
+        self.service = PipecatVoice(
+            part,
+            cache_phrases=0,
+            on_death=self.deaths.append,
+            on_failure=lambda call, why: self.failures.append(f"{call}: {why}"),
+        )
+        own = ProcessVoice("pico", "")
+        self.voice = FallbackVoice(
+            self.service, [own], clock=MonotonicClock(), told=lambda before, now, why: None, warm=1
+        )
 
 
 @asynccontextmanager
 async def voices(part: PartSpec) -> AsyncIterator[Voices]:
-    told: list[str] = []
-    deaths: list[int] = []
-    own = ProcessVoice("pico", "")
-    voice = PipecatVoice(
-        part, own, cache_phrases=0, on_death=deaths.append, on_failure=lambda call, why: told.append(f"{call}: {why}")
-    )
-    await voice.start()
-    found = Voices(voice)
-    found.failures, found.deaths = told, deaths
+    found = Voices(part)
+    await found.voice.start()
     try:
         yield found
     finally:
-        await voice.stop()
+        await found.voice.stop()
 
 
 async def say(voice: CallVoice, text: str = TEXT) -> list[SpeechChunk]:
@@ -197,12 +201,12 @@ async def test_word_times_of_the_service_are_taken_and_its_host_may_be_killed() 
         call = found.voice.of_call("c2")
         speech = call.speak(TEXT)
         first = await anext(aiter(speech))
-        (pid,) = found.voice.pids
+        (pid,) = found.service.pids
         os.kill(pid, signal.SIGKILL)
         chunks = [first] + [chunk async for chunk in speech]
         assert_whole(chunks)
         assert found.deaths == [pid]
-        await found.voice._workers[0].ready(20.0)
+        await found.service._workers[0].ready(20.0)
         assert_whole(await say(call, "Back again."), "Back again.")
 
 

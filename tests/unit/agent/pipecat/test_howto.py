@@ -14,7 +14,7 @@ from agent.pipecat import agent_file
 from agent.pipecat.agent_file import read_parts
 from agent.pipecat.heard import FINAL_S
 from agent.pipecat.spec import RATES_HZ
-from agent.pipecat.voice import MOST_FAILURES
+from agent.voice.fallback import MOST_FAILURES
 
 ROOT = Path(__file__).parents[4]
 PAGE = (ROOT / "docs/howto/pipecat-services.md").read_text(encoding="utf-8")

@@ -158,22 +158,96 @@ async def test_without_any_voice_the_utterance_fails_and_says_why() -> None:
     assert told[-1] == ("second", None, "broken")
 
 
+class PerCall(Scripted):
+    """Keeps a voice for each call; those of the calls in ``broken`` fail at once."""
+
+    def __init__(self) -> None:
+        super().__init__("shared")
+        self.broken: set[str] = set()
+        self.open: list[Own] = []
+
+    def of_call(self, call_id: str) -> Own:
+        self.open.append(Own(self, call_id))
+        return self.open[-1]
+
+
+class Own(Scripted):
+    def __init__(self, voice: PerCall, call_id: str) -> None:
+        super().__init__(call_id)
+        self.voice = voice
+
+    def speak(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
+        self.breaks_after = 0 if self.name in self.voice.broken else None
+        return super().speak(text)
+
+    def close(self) -> None:
+        self.voice.open.remove(self)
+
+
+async def voices_of(speech: AsyncIterator[SpeechChunk]) -> set[str]:
+    return {chunk.voice for chunk in await collect(speech)}
+
+
 async def test_each_call_keeps_what_the_first_voice_keeps_for_it() -> None:
-    closed: list[str] = []
-
-    class PerCall(Scripted):
-        def of_call(self, call_id: str) -> Own:
-            return Own(call_id)
-
-    class Own(Scripted):
-        def close(self) -> None:
-            closed.append(self.name)
-
-    voice, _, _ = rig(PerCall("shared"), Scripted("second"))
+    first = PerCall()
+    voice, _, _ = rig(first, Scripted("second"))
     own = voice.of_call("call-1")
     assert spoken(await collect(own.speak(TEXT))) == (TEXT, "")
+    assert [one.name for one in first.open] == ["call-1"]
     own.close()
-    assert closed == ["call-1"]
+    assert not first.open
+
+
+async def test_what_fails_in_one_call_speaks_on_in_the_others_and_is_given_up_there_after_two_failures() -> None:
+    first = PerCall()
+    voice, hand, told = rig(first, Scripted("second"))
+    one, other = voice.of_call("one"), voice.of_call("other")
+    first.broken = {"one"}
+    assert await voices_of(one.speak(TEXT)) == {"second"}
+    assert voice.state["instead_of"] == "shared"
+    assert await voices_of(other.speak(TEXT)) == {""}
+    first.broken = set()
+    assert await voices_of(one.speak(TEXT)) == {""}, "one failure is forgiven at the next utterance"
+    assert "instead_of" not in voice.state
+    first.broken = {"one"}
+    for _ in range(3):
+        assert await voices_of(one.speak(TEXT)) == {"second"}
+    assert len(first.open[0].asked) == 4, "two in a row are enough"
+    hand.at = 1e6
+    assert await voices_of(one.speak(TEXT)) == {"second"}
+    assert await voices_of(other.speak(TEXT)) == {""}
+    assert [now for _, now, _ in told] == ["second", "shared", "second"]
+    one.close()
+    assert "instead_of" not in voice.state
+    assert await voices_of(voice.of_call("one more").speak(TEXT)) == {""}
+
+
+async def test_a_voice_that_is_kept_warm_is_started_and_loaded_with_the_first() -> None:
+    done: list[str] = []
+
+    class Starts(Scripted):
+        async def start(self) -> None:
+            done.append(f"{self.name} starts")
+            if self.breaks_after == 0:
+                raise VoiceFailed("broken")
+
+        async def preload(self, phrases: list[str]) -> None:
+            done.append(f"{self.name} loads {phrases}")
+
+        async def stop(self) -> None:
+            done.append(f"{self.name} stops")
+
+    def warm(*voices: Scripted) -> FallbackVoice:
+        return FallbackVoice(voices[0], voices[1:], clock=Hand(), told=lambda before, now, why: None, warm=1)
+
+    voice = warm(Starts("a"), Starts("b"), Starts("c"))
+    await voice.start()
+    await voice.preload(["hello"])
+    assert done == ["a starts", "b starts", "a loads ['hello']", "b loads ['hello']"]
+    done.clear()
+    with pytest.raises(VoiceFailed, match="broken"):
+        await warm(Starts("a"), Starts("b", 0)).start()
+    assert done == ["a starts", "b starts", "a stops", "b stops"]
 
 
 async def test_killed_process_whose_restart_fails_leaves_the_word_to_another_engine(
