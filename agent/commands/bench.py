@@ -136,7 +136,7 @@ def _bench_webrtc(arguments: argparse.Namespace) -> int:
 
     result = asyncio.run(webrtc_bench(legs=arguments.legs, seconds=arguments.seconds, start_service=start_service))
     _show(result, as_json=arguments.json)
-    return 0
+    return 1 if result["missed"] else 0
 
 
 def _bench_doors(arguments: argparse.Namespace) -> int:
