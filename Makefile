@@ -9,6 +9,8 @@ MODEL ?=
 # Tests that need no other program; those with peers mostly wait and run two at a time, but for those of time.
 QUICK := not peer and not slow and not fuzz and not soak
 PEERS := (peer or slow) and not fuzz and not soak
+# Real programs on a machine that others use: what fails is tried once more, and told (R).
+AGAIN := --reruns 1 --reruns-delay 2
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test fast fuzz lint check fmt demo load bench bench-media bench-duplex bench-doors doctor system clean
@@ -39,8 +41,8 @@ system: ## install the programs that some tests call, where that is possible (ro
 
 test: $(DEV_STAMP) system ## all tests
 	$(BIN)/python -m pytest -q -m '$(QUICK)'
-	$(BIN)/python -m pytest -q -m '$(PEERS) and not timed' -n 2 --dist loadfile
-	$(BIN)/python -m pytest -q -m '$(PEERS) and timed'
+	$(BIN)/python -m pytest -q -m '$(PEERS) and not timed' -n 2 --dist loadfile $(AGAIN)
+	$(BIN)/python -m pytest -q -m '$(PEERS) and timed' $(AGAIN)
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
 	$(BIN)/python -m pytest -q -m '$(QUICK)'
