@@ -22,10 +22,12 @@ from agent.brain.protocol import (
     Say,
     SendDtmf,
     SetExpect,
+    SpokenConversation,
     Tool,
     ToolResult,
     Transfer,
     Turn,
+    Weave,
 )
 from agent.expectation import NOTHING_KNOWN, Expect
 from agent.facts import Interrupted, Overlapped, Responded, Spoke, Teller, Turned
@@ -47,9 +49,11 @@ from agent.pool.messages import (
     TurnWords,
     UtteranceEnded,
     UtteranceStarted,
+    WeaveText,
 )
 from agent.preparing import Preparing
 from agent.scheduler.floor.table import FloorState
+from agent.scheduler.own_speech import OWN
 
 SHORT_ALARM_MS = 1500
 """A cut with no words behind it and no longer than this was a false alarm: the answer goes on."""
@@ -86,6 +90,7 @@ class Dialogue:
     ) -> None:
         self._conversation = conversation
         self._remote = conversation if isinstance(conversation, RemoteConversation) else None
+        self._spoken = conversation if isinstance(conversation, SpokenConversation) else None
         self._mouth = mouth
         self._orders = orders
         self._teller = teller
@@ -228,22 +233,32 @@ class Dialogue:
         self._conversation.reopened(event.turn + self._turn_base)
         self._set_expect(self._expect_before)
 
-    def _utterance_started(self, event: UtteranceStarted) -> None:
-        utterance = self._mouth.started(event.utterance)
-        if utterance is None:
-            return
-        self._teller.note("utterance", at=event.at, phase="started", number=event.utterance, text=utterance.say.text)
-        if self._remote is not None:
-            self._remote.speaking(utterance.say.text)
-        if self._speech_end is not None and not utterance.say.filler:
+    def _own_started(self, event: UtteranceStarted) -> None:
+        """A model that speaks has begun to."""
+        self._teller.note("utterance", at=event.at, phase="started", number=OWN, text="")
+        self._responded(event)
+
+    def _own_ended(self, event: UtteranceEnded) -> None:
+        """A stretch of what a model says by itself is over."""
+        text = f"{event.heard} {event.unheard}".strip()
+        self._note_ended(event)
+        self._teller.tell(Spoke(text=text, heard=event.heard, complete=event.complete, interruptible=True))
+        if event.complete:
+            self._conversation.heard(event.heard, complete=True)
+        elif event.reason == "yielded":
+            self._teller.tell(Interrupted(heard=event.heard, unheard=event.unheard))
+            self._conversation.interrupted(event.heard, event.unheard)
+        elif event.heard:
+            self._conversation.heard(event.heard, complete=False)
+        if self._spoken is not None and event.reason != "closed":
+            self._performing.perform(self._spoken.said(text, heard=event.heard))
+
+    def _responded(self, event: UtteranceStarted) -> None:
+        if self._speech_end is not None:
             self._teller.tell(Responded(latency_ms=(event.at - self._speech_end) / SAMPLES_PER_MS))
             self._speech_end = None
 
-    def _utterance_ended(self, event: UtteranceEnded) -> None:
-        utterance = self._mouth.ended(event)
-        if utterance is None or (utterance.on_turn and event.reason == "dropped"):
-            return
-        say, complete = utterance.say, event.complete and not utterance.failed
+    def _note_ended(self, event: UtteranceEnded) -> None:
         self._teller.note(
             "utterance",
             at=event.at,
@@ -253,6 +268,29 @@ class Dialogue:
             unheard=event.unheard,
             why=event.reason,
         )
+
+    def _utterance_started(self, event: UtteranceStarted) -> None:
+        if event.utterance == OWN:
+            self._own_started(event)
+            return
+        utterance = self._mouth.started(event.utterance)
+        if utterance is None:
+            return
+        self._teller.note("utterance", at=event.at, phase="started", number=event.utterance, text=utterance.say.text)
+        if self._remote is not None:
+            self._remote.speaking(utterance.say.text)
+        if not utterance.say.filler:
+            self._responded(event)
+
+    def _utterance_ended(self, event: UtteranceEnded) -> None:
+        if event.utterance == OWN:
+            self._own_ended(event)
+            return
+        utterance = self._mouth.ended(event)
+        if utterance is None or (utterance.on_turn and event.reason == "dropped"):
+            return
+        say, complete = utterance.say, event.complete and not utterance.failed
+        self._note_ended(event)
         self._teller.tell(Spoke(text=say.text, heard=event.heard, complete=complete, interruptible=say.interruptible))
         if complete:
             self._conversation.heard(event.heard, complete=True)
@@ -301,7 +339,11 @@ class Dialogue:
 
     def say(self, say: Say) -> None:
         """Say something that is not the brain's: a filler, an operator's text."""
-        self._mouth.say(say)
+        if self._spoken is None:
+            self._mouth.say(say)
+            return
+        for action in self._spoken.asked_to_say(say):
+            self._do(action, [])
 
     @property
     def quiet(self) -> bool:
@@ -318,6 +360,9 @@ class Dialogue:
                 else:
                     self._performing.drop(prepared)
                     self._mouth.say(action)
+            case Weave():
+                if self._seat is not None:
+                    self._seat.send(WeaveText(call_id=self._call_id, text=action.text))
             case DropFillers():
                 self._mouth.drop_fillers()
             case SetExpect():

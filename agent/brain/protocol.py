@@ -50,6 +50,13 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weave:
+    """Have the model that speaks say a text in its own voice, when a phrase of its own is over. For its brain alone."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropFillers:
     """What was said as a filler and has not started is not wanted any more."""
 
@@ -99,7 +106,7 @@ class Note:
     value: Any
 
 
-Action = Say | DropFillers | SetExpect | Tool | Transfer | SendDtmf | Hangup | Note
+Action = Say | Weave | DropFillers | SetExpect | Tool | Transfer | SendDtmf | Hangup | Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +202,19 @@ class RemoteConversation(Conversation, Protocol):
 
     def close(self) -> None:
         """The call is over."""
+        ...
+
+
+@runtime_checkable
+class SpokenConversation(Conversation, Protocol):
+    """A conversation that a model leads by itself, with its own voice. Optional."""
+
+    def asked_to_say(self, say: Say) -> Sequence[Action]:
+        """What becomes of a text that somebody else wants said."""
+        ...
+
+    def said(self, text: str, *, heard: str) -> AsyncIterator[Action]:
+        """A stretch of the model's own speech is over: ``heard`` of ``text`` was heard."""
         ...
 
 

@@ -86,6 +86,13 @@ class DropUtterance(SeatMessage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeaveText(SeatMessage):
+    """Have a model that speaks say this by itself, when a phrase of its own is over; nothing where none speaks."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPressed(SeatMessage):
     """The caller pressed a key: an interruptible utterance yields, a turn of words is over."""
 
@@ -240,7 +247,7 @@ class TurnReopened(SeatEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtteranceStarted(SeatEvent):
-    """The first sample was played out."""
+    """The first sample was played out. Number 0: what a model that speaks says by itself."""
 
     utterance: int
 
@@ -305,7 +312,8 @@ class AgentText(SeatEvent):
 _TYPES: dict[str, type[Message]] = {
     cls.__name__: cls
     for cls in (
-        OpenSeat, CloseSeat, Expecting, BeginUtterance, UtteranceAudio, DropUtterance, KeyPressed, SetHold, Drain,
+        OpenSeat, CloseSeat, Expecting, BeginUtterance, UtteranceAudio, DropUtterance, WeaveText, KeyPressed, SetHold,
+        Drain,
         WorkerHello, WorkerStats, SeatOpened, SeatRefused, SeatClosed, TurnStarted, TurnWords, TurnPaused,
         TurnContinued, TurnEnded, TurnReopened, UtteranceStarted, UtteranceEnded, FloorMoved, OverlapEnded,
         CallerSilent, EarsChanged, AgentText,

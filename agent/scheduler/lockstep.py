@@ -93,12 +93,21 @@ class _Waiting:
 class Lockstep:
     """Gathers, steps, hands out. One owner: the scheduler."""
 
-    def __init__(self, speaker: Speaker, *, rows: int, is_hushed: Callable[[int], bool]) -> None:
-        """``is_hushed(row)``: the floor is not the model's; it is silent inside too."""
+    def __init__(
+        self,
+        speaker: Speaker,
+        *,
+        rows: int,
+        is_hushed: Callable[[int], bool],
+        woven: Callable[[int], str | None] = lambda row: None,
+    ) -> None:
+        """``is_hushed(row)``: the floor is not the model's; it is silent inside too. ``woven(row)``: what it is to say
+        next, given once.
+        """
         self.speaker = speaker
         self.frames = speaker.spec.step_ms // 20
         self.counters = LockstepCounters()
-        self._is_hushed = is_hushed
+        self._is_hushed, self._woven = is_hushed, woven
         self._heard = _Waiting(rows, 2 * self.frames)
         self._own = _Waiting(rows, 2 * self.frames)
         self._said = _Waiting(rows, 4 * self.frames)
@@ -172,6 +181,10 @@ class Lockstep:
         self.position[row] += 1
         return self._said.take(row, 1), at
 
+    def latest_frame(self, row: int) -> int:
+        """The first frame of the latest answer, which its text belongs to."""
+        return int(self.given[row]) - self.frames
+
     # --- steps ---------------------------------------------------------------------------------------------
 
     @property
@@ -200,6 +213,8 @@ class Lockstep:
         for row in np.flatnonzero(inputs.mask).tolist():
             if self._is_hushed(row):
                 self.speaker.force(row, text=None)
+            elif text := self._woven(row):
+                self.speaker.force(row, text=text)
         self.speaker.begin(inputs)
         inputs.lost[:] = False
         self.counters.steps += 1

@@ -6,6 +6,7 @@ The scheduler calls, in this order and once per frame: ``played_to``, then (in a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -35,6 +36,7 @@ from agent.scheduler.floor.complete import Completeness, completeness
 from agent.scheduler.floor.machine import AgentSide, FloorMachine
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.floor.table import FloorAction, FloorInput, FloorState
+from agent.scheduler.own_speech import OWN, OwnSpeech
 from agent.scheduler.speech import FADE_SAMPLES, Ended, Gain, SpeechBuffer
 from agent.scheduler.turn import TurnText
 from agent.voice.protocol import WordSpan
@@ -46,6 +48,10 @@ MODEL_HANGOVER_FRAMES: Final = 15
 """A speaking model is done after 300 ms below that level."""
 UNCONFIRMED_FRAMES: Final = 25
 """Audio handed out whose leaving is not confirmed within 500 ms is given up: the gateway does not send."""
+NO_FRAME: Final = -1
+"""Silence that is no frame of a model's own."""
+MOST_WOVEN: Final = 8
+"""Texts that may wait for a model's phrase to end; the oldest goes."""
 PATIENCE_FRAMES: Final = 15
 """Audio handed out that the gateway has not taken within 300 ms is lost on its way: it is waited for no longer."""
 
@@ -81,6 +87,9 @@ class Seat:
         self.may_prepare = True
         self.floor = FloorMachine(profile, delay=delay)
         self.speech = SpeechBuffer()
+        self.own = OwnSpeech()
+        """Of a model that speaks."""
+        self._weave: deque[str] = deque(maxlen=MOST_WOVEN)
         self.turn = TurnText()
         self.gain = Gain(profile.duck_db)
         self._emit = emit
@@ -172,7 +181,23 @@ class Seat:
 
     def close(self) -> None:
         """The call is over: every utterance gets its end."""
-        self._tell_ended(self.speech.cut("closed"))
+        self._tell_ended(self.speech.cut("closed") + self.own.cut("closed"))
+
+    # --- a model that speaks -------------------------------------------------------------------------------
+
+    @property
+    def is_hushed(self) -> bool:
+        """The floor is not the model's, or another voice of ours has it: inside, too, the model is silent."""
+        return self.silenced or self.speech.has_audio or self.speech.is_busy
+
+    def weave(self, text: str) -> None:
+        """Have the model say ``text`` when a phrase of its own is over and the caller is silent."""
+        self._weave.append(text)
+
+    def next_woven(self) -> str | None:
+        """What the model is to say next, now that it may; ``None`` where it may not."""
+        free = self.floor.state in (FloorState.OPEN, FloorState.AGENT) and not self.floor.turn_open
+        return self._weave.popleft() if self._weave and free and self.own.is_at_boundary else None
 
     # --- once per frame ------------------------------------------------------------------------------------
 
@@ -190,8 +215,11 @@ class Seat:
         begun, ended = self.speech.played_to(played, sent)
         if begun:
             self._emit(UtteranceStarted(call_id=self.call_id, at=self.at, utterance=begun))
-        if ended:
-            self._tell_ended(ended)
+        own_begun, own_ended = self.own.played_to(played, sent)
+        if own_begun:
+            self._emit(UtteranceStarted(call_id=self.call_id, at=self.at, utterance=OWN))
+        if ended or own_ended:
+            self._tell_ended(ended + own_ended)
 
     def hear_words(self, heard: HeardWords) -> None:
         """What the ears understand. Without an open turn it belongs to the speech that is under way, if any."""
@@ -224,8 +252,13 @@ class Seat:
         self._waited += 1
         return self._waited <= PATIENCE_FRAMES
 
-    def fill(self, out: NDArray[np.int16], model_pcm: NDArray[np.int16] | None = None) -> bool:
-        """Hand out one frame into ``out`` ``(160,)``; true if our voice sounds in it."""
+    def fill(
+        self, out: NDArray[np.int16], model_pcm: NDArray[np.int16] | None = None, model_frame: int = NO_FRAME
+    ) -> bool:
+        """Hand out one frame into ``out`` ``(160,)``; true if our voice sounds in it.
+
+        ``model_frame``: which frame of a model's own ``model_pcm`` is.
+        """
         frame_no, self.frame_no = self.frame_no, self.frame_no + 1
         if self.held:
             out.fill(0)
@@ -242,13 +275,14 @@ class Seat:
             sounds = not waits and speech.next_frame(out, frame_no)
             if sounds:
                 self._unconfirmed, self._fading = 0, False
+                self._tell_ended(self.own.stop())
                 self.gain.apply(out)
                 return True
             if not self._after_speech(model_pcm):
                 out.fill(0)
                 return False
         if model_pcm is not None:
-            return self._fill_from_model(out, model_pcm)
+            return self._fill_from_model(out, model_pcm, frame_no, model_frame)
         out.fill(0)
         if self._fading:
             self._fading = False
@@ -267,7 +301,7 @@ class Seat:
         if speech.is_busy:
             self._unconfirmed += 1
             if self._unconfirmed >= UNCONFIRMED_FRAMES:
-                self._tell_ended(speech.abandon_leaving())
+                self._tell_ended(speech.abandon_leaving() + self.own.abandon())
             self._starve()
             return False
         self.gain.reset()
@@ -292,7 +326,7 @@ class Seat:
         self._model_active = max(0, self._model_active - 1)
         return False
 
-    def _fill_from_model(self, out: NDArray[np.int16], pcm: NDArray[np.int16]) -> bool:
+    def _fill_from_model(self, out: NDArray[np.int16], pcm: NDArray[np.int16], frame_no: int, model_frame: int) -> bool:
         if self.silenced:
             out.fill(0)
             if self._fading:
@@ -301,7 +335,12 @@ class Seat:
             return False
         out[:] = pcm
         self.gain.apply(out)
-        return self._model_active > 0
+        sounds = self._model_active > 0
+        if not sounds:
+            self._tell_ended(self.own.stop())
+        elif model_frame != NO_FRAME:
+            self.own.hand(frame_no, model_frame)
+        return sounds
 
     def _bump_epoch(self) -> None:
         self.epoch += 1
@@ -424,7 +463,7 @@ class Seat:
         if cause is not FloorInput.KEY_PRESSED:  # a key is no voice to give way to
             self._rests_until = self.floor.now + self._rest_samples
         self.gain.reset()
-        self._tell_ended(ended)
+        self._tell_ended(ended + self.own.cut("yielded"))
 
     def _close_overlap(self, cause: FloorInput, reason: str) -> None:
         """Say what the overlap was; words of one that was no turn are forgotten."""

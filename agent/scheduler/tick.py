@@ -32,12 +32,13 @@ from agent.pool.messages import (
     SeatRefused,
     SetHold,
     UtteranceAudio,
+    WeaveText,
 )
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.lockstep import Lockstep
 from agent.scheduler.rows import RowTable
-from agent.scheduler.seat import Seat
+from agent.scheduler.seat import NO_FRAME, Seat
 from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, OutFlag
 
 MAX_CONCEALED: Final = 10
@@ -114,7 +115,7 @@ class Scheduler:
         """A speaker beside the ears, where there is one."""
         if isinstance(model, HasSpeaker):
             _check(model.speaker.spec)
-            self.lockstep = Lockstep(model.speaker, rows=rows, is_hushed=self._is_hushed)
+            self.lockstep = Lockstep(model.speaker, rows=rows, is_hushed=self._is_hushed, woven=self._woven)
         self._stepped = np.zeros(rows, np.uint32)
         """Claims on the rows of the speaker's step that is under way."""
         self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm and self.lockstep is None else None
@@ -192,6 +193,8 @@ class Scheduler:
                 expect = Expect.from_json(message.expect)
                 seat.expects(expect)
                 self._pending_expects[seat.row] = expect
+            case WeaveText():
+                seat.weave(message.text)
             case KeyPressed():
                 seat.press_key(message.digit)
             case SetHold():
@@ -290,6 +293,9 @@ class Scheduler:
             still = self._stepped == self.table.numbers
             output.words = [heard for heard in output.words if still[heard.row]]
             output.agent_text = [said for said in output.agent_text if still[said[0]]]
+            for row, text in output.agent_text:
+                if (seat := self.table.seats[row]) is not None:
+                    seat.own.hear_text(self.lockstep.latest_frame(row), text)
             self._tell_words(output)
         if self.lockstep.begin(now):
             self._stepped[:] = self.table.numbers
@@ -308,7 +314,11 @@ class Scheduler:
 
     def _is_hushed(self, row: int) -> bool:
         seat = self.table.seats[row]
-        return seat is not None and seat.silenced
+        return seat is not None and seat.is_hushed
+
+    def _woven(self, row: int) -> str | None:
+        seat = self.table.seats[row]
+        return None if seat is None else seat.next_woven()
 
     def _is_held(self, row: int) -> bool:
         seat = self.table.seats[row]
@@ -457,7 +467,8 @@ class Scheduler:
                     out.fill(0)
                     handed[i] = False
                     continue
-                flags[i] = seat.fill(out, None if seat.held else self._model_frame(row, part))
+                model_pcm, model_frame = (None, NO_FRAME) if seat.held else self._model_frame(row, part)
+                flags[i] = seat.fill(out, model_pcm, model_frame)
                 epochs[i] = seat.epoch
             except Exception as error:  # one call's fault must not touch the other rows
                 out.fill(0)
@@ -480,11 +491,13 @@ class Scheduler:
         )
         return out_batch if all(handed) else _of_rows(out_batch, np.array(handed, np.bool_))
 
-    def _model_frame(self, row: int, part: int) -> Samples | None:
-        """The next 20 ms of a model that speaks; ``None`` where none does."""
+    def _model_frame(self, row: int, part: int) -> tuple[Samples | None, int]:
+        """The next 20 ms of a model that speaks, and their number; ``None`` where none does."""
         if self.lockstep is not None:
-            return self.lockstep.next_frame(row)[0]
-        return None if self._model_pcm is None else self._model_pcm[row, part : part + FRAME_SAMPLES]
+            return self.lockstep.next_frame(row)
+        if self._model_pcm is None:
+            return None, NO_FRAME
+        return self._model_pcm[row, part : part + FRAME_SAMPLES], NO_FRAME
 
     def _hear(self, seat: Seat, scores: tuple[float, float, float, float]) -> None:
         seat.hear(self.frames * FRAME_SAMPLES, *scores)
