@@ -8,7 +8,7 @@ ears serve alone and say why.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +18,9 @@ from agent.model.parts.ears import STEP_MS, Ears, silent_input
 from agent.model.parts.recogniser import Recogniser
 from agent.model.small.expectation import SIZE
 from agent.model.small.opinion import FRAME_MS, NetOpinion
+from agent.model.small.rules import ENDS, Answer, EndRule
 from agent.model.small.runtime import FRAME, FloorRuntime
-from agent.model.small.weights import located
+from agent.model.small.weights import located, rules_of
 
 BUDGET: Final = 0.3
 """Share of an ears' step that the net may take for one row alone: half of what a step may take in all."""
@@ -29,8 +30,15 @@ TRIES: Final = 8
 class SmallEars(Ears):
     """See ``agent.model.protocol.DuplexModel``."""
 
-    def __init__(self, rows: int, recogniser: Recogniser, net: FloorRuntime, session: Any | None = None) -> None:
-        self._net_opinion = NetOpinion(net, rows)
+    def __init__(
+        self,
+        rows: int,
+        recogniser: Recogniser,
+        net: FloorRuntime,
+        session: Any | None = None,
+        ends: Mapping[Answer, EndRule] = ENDS,
+    ) -> None:
+        self._net_opinion = NetOpinion(net, rows, ends)
         super().__init__(
             rows,
             recogniser,
@@ -64,13 +72,14 @@ def build(rows: int, *, recogniser: Callable[[], Recogniser], weights: str = "",
     Raises ``ModelError`` where the parts cannot be loaded either.
     """
     try:
-        net = FloorRuntime(located(weights), rows)
+        path = located(weights)
+        net, ends = FloorRuntime(path, rows), rules_of(path)
         _try(net)
     except ModelError as lacking:
         ears = Ears(rows, recogniser(), session)
         ears.why_not = str(lacking)
         return ears
-    return SmallEars(rows, recogniser(), net, session)
+    return SmallEars(rows, recogniser(), net, session, ends)
 
 
 def _try(net: FloorRuntime) -> None:

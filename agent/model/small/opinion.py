@@ -6,6 +6,7 @@ fails is asked no more; the ears then judge as without it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ from agent.model.small.rules import (
     SPEECH_VETO,
     TAKES,
     Answer,
+    EndRule,
     OverlapRule,
     answer_of,
 )
@@ -39,17 +41,17 @@ SOON: Final = 0.5
 """Part of the time that the score must hold, after which the recogniser may finish."""
 JUST: Final = 0.5
 """The score of the ears at which a turn is just over."""
-_THRESHOLD = np.array([ENDS[answer].threshold for answer in Answer], np.float32)
-_AGREE_MS = np.array([ENDS[answer].agree_ms for answer in Answer], np.float32)
 _FACTOR = np.array([MATCH_FACTOR[state] for state in State], np.float32)
 
 
 class NetOpinion(RowState):
     """See ``agent.model.parts.opinion.Opinion``."""
 
-    def __init__(self, net: FloorRuntime, rows: int) -> None:
+    def __init__(self, net: FloorRuntime, rows: int, ends: Mapping[Answer, EndRule] = ENDS) -> None:
         super().__init__(rows)
         self._net = net
+        self._threshold = np.array([ends[answer].threshold for answer in Answer], np.float32)
+        self._agree_ms = np.array([ends[answer].agree_ms for answer in Answer], np.float32)
         self.rests = False
         """Nobody asks the net: the ears judge without it."""
         self.failed = ""
@@ -121,7 +123,7 @@ class NetOpinion(RowState):
             self._give_up("the floor net gives numbers that are not finite")
             return
         self._speaks[rows], self._over[rows] = _sigmoid(speech), _sigmoid(over)
-        met = (self._over[rows] >= _THRESHOLD[self._answer[rows]]) & (self._speaks[rows] < SPEAKING)
+        met = (self._over[rows] >= self._threshold[self._answer[rows]]) & (self._speaks[rows] < SPEAKING)
         self._over_ms[rows] = np.where(met, self._over_ms[rows] + FRAME_MS, 0.0)
         shares = _softmax(overlap)
         for held, rule in ((self._takes_ms, TAKES), (self._leaves_ms, LEAVES)):
@@ -138,7 +140,7 @@ class NetOpinion(RowState):
     def ends_soon(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         if self.rests:
             return np.zeros(len(rows), np.bool_)
-        found: NDArray[np.bool_] = self._over_ms[rows] >= SOON * _AGREE_MS[self._answer[rows]]
+        found: NDArray[np.bool_] = self._over_ms[rows] >= SOON * self._agree_ms[self._answer[rows]]
         return found
 
     def ends(
@@ -146,7 +148,7 @@ class NetOpinion(RowState):
     ) -> Floats:
         if self.rests:
             return ends
-        told = JUST * self._over_ms[rows] / (_AGREE_MS[self._answer[rows]] * _FACTOR[matched])
+        told = JUST * self._over_ms[rows] / (self._agree_ms[self._answer[rows]] * _FACTOR[matched])
         late_ms = np.where(self._over[rows] >= LATE_SCORE, LATE_MS, LAST_MS)
         silent = np.where(matched >= State.PREFIX, ends, JUST * np.minimum(silence_ms / late_ms, 2.0))
         return np.asarray(np.minimum(np.maximum(told, silent), 1.0), np.float32)

@@ -27,6 +27,7 @@ def test_the_first_commands_make_weights_that_serve_and_go_on(
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     from agent.model.small.runtime import FloorRuntime
+    from agent.model.small.weights import rules_of
 
     monkeypatch.chdir(tmp_path)
     train, judge = commands_of("Try it in two minutes")
@@ -38,9 +39,8 @@ def test_the_first_commands_make_weights_that_serve_and_go_on(
     sums = (tmp_path / "var/try/SHA256SUMS").read_text("utf-8")
     assert cli.main([*judge, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert {name: again[name] for name in again if name != "weights"} == {
-        name: figures[name] for name in figures if name != "weights"
-    }
+    assert again == {name: figures[name] for name in again}
+    assert rules_of(tmp_path / "var/try/floor.onnx")
     assert cli.main(train) == 0, "all is there: nothing is made again"
     assert (tmp_path / "var/try/SHA256SUMS").read_text("utf-8") == sums
     wrong = [*train, "--domain", "none.yaml", "--out", "var/other"]

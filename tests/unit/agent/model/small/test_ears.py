@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from agent.model.small import opinion as judged
 from agent.model.small.ears import SmallEars, build
 from agent.model.small.opinion import NetOpinion
 from agent.model.small.rules import ENDS, LEAVES, NEVER, TAKES, Answer, Overlap, OverlapRule, answer_of
-from agent.model.small.weights import SUMS, located
+from agent.model.small.weights import RULES, SUMS, located, rules_of
 from agent.pool.messages import EarsChanged, OpenSeat
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.tick import Scheduler
@@ -204,6 +205,25 @@ def test_without_weights_the_parts_serve_and_say_why(tmp_path: Path, monkeypatch
     assert "takes" in fallback_of(build(1, recogniser=NoRecogniser, session=SESSION))
     net.error = RuntimeError("bad graph")
     assert "bad graph" in fallback_of(build(1, recogniser=NoRecogniser, session=SESSION))
+
+
+def test_rules_beside_the_weights_are_theirs(tmp_path: Path) -> None:
+    weights = tmp_path / "floor.onnx"
+    assert rules_of(weights) == ENDS
+    rules = {"DIGITS": {"threshold": 0.7, "agree_ms": 200, "why": "measured"}}
+    (tmp_path / RULES).write_text(json.dumps(rules))
+    found = rules_of(weights)
+    assert (found[Answer.DIGITS].agree_ms, found[Answer.OPEN]) == (200, ENDS[Answer.OPEN])
+    net: Any = ScriptedNet(1)
+    one = NetOpinion(net, 1, found)
+    one.expect(0, Expect(kind=ExpectKind.DIGITS))
+    net.says["end"] = SURE
+    hear(one, 200)
+    assert ends(one, State.OUTSIDE, 100) >= 0.5
+    for wrong in ({"DIGITS": {"threshold": 2, "agree_ms": 200, "why": ""}}, {"TEA": {}}, [], {"OPEN": {"x": 1}}):
+        (tmp_path / RULES).write_text(json.dumps(wrong))
+        with pytest.raises(ModelError, match="rules"):
+            rules_of(weights)
 
 
 def test_a_row_moves_with_its_net_and_a_snapshot_is_small() -> None:
