@@ -67,6 +67,7 @@ async def duplex_command(
     events: int = 24,
     quick: bool = False,
     systems: Sequence[str] = SYSTEMS,
+    only: Sequence[str] = (),
     weights: str = "",
     picture_at: Path | None = None,
     as_json: bool = False,
@@ -74,7 +75,13 @@ async def duplex_command(
 ) -> int:
     """Run the bench and show its figures. With ``as_json`` stdout gets one object and nothing else."""
     figures = await run_duplex(
-        speech=speech, events=events, quick=quick, systems=systems, weights=weights, start_service=start_service
+        speech=speech,
+        events=events,
+        quick=quick,
+        systems=systems,
+        only=only,
+        weights=weights,
+        start_service=start_service,
     )
     if picture_at is not None:
         title = f"{figures['callers']['turns']} turns of synthetic callers, clean line"
@@ -101,24 +108,28 @@ async def run_duplex(
     quick: bool,
     start_service: StartService,
     systems: Sequence[str] = ("parts", "timer"),
+    only: Sequence[str] = (),
     weights: str = "",
 ) -> dict[str, Any]:
-    """The whole bench as one object: the clean profile's figures of the first system at the top, all under ``systems``.
+    """The whole bench as one object: the first profile's figures of the first system at the top, all under ``systems``.
+
+    ``only``: these profiles, without the marker voice and the callers who echo.
 
     Raises ``AgentError`` where a system cannot serve here.
     """
     sounds = Sounds.of(speech)
     count = min(events, QUICK_EVENTS) if quick else events
-    profiles = PROFILES[:1] if quick else PROFILES
+    profiles = [one for one in PROFILES if one.name in only] or (PROFILES[:1] if quick else PROFILES)
     renderer = Renderer()
     voices = renderer.voices()[:VOICES]
     live = live_of(systems)
     with MediaThread() as media, _progress() as progress:
         runner = Runner(media, renderer, progress)
-        served = [await _served(runner, start_service, name, weights, profiles, count, voices, sounds) for name in live]
-        async with start_service(_settings(live[0], weights, {"voice.engine": "marker"})) as service:
-            scripts = marker_scripts(events=count, voices=voices, seed=SEED)
-            marked = await runner.calls("marker voice", scripts, service.sip_uri, service.http_url)
+        served = [
+            await _served(runner, start_service, name, weights, profiles, count, voices, sounds, echo=not only)
+            for name in live
+        ]
+        marked = Run([], placed=0) if only else await _marked(runner, start_service, live[0], weights, count, voices)
         first = served[0]
         heard = first.runs[0].heard()
         progress.add_task("the same callers before every system", total=None)
@@ -135,7 +146,7 @@ async def run_duplex(
         "failed": placed - sum(one.answered for one in everything),
         "lost": sum(result.answered and result.book.ended_by == "network" for result in everything),
         **first.figures(),
-        **word_figures(marked.evidence()),
+        **({} if only else word_figures(marked.evidence())),
         "systems": {**{one.name: {"how": "live", **one.figures()} for one in served}, **others},
         "baselines": baseline_figures(heard),
         "curves": drawn,
@@ -155,6 +166,14 @@ async def run_duplex(
     }
 
 
+async def _marked(
+    runner: Runner, start_service: StartService, system: str, weights: str, events: int, voices: Sequence[str]
+) -> Run:
+    async with start_service(_settings(system, weights, {"voice.engine": "marker"})) as service:
+        scripts = marker_scripts(events=events, voices=voices, seed=SEED)
+        return await runner.calls("marker voice", scripts, service.sip_uri, service.http_url)
+
+
 def _settings(system: str, weights: str, more: Mapping[str, object] | None = None) -> dict[str, object]:
     own: dict[str, object] = {"engine.spare": 0, "engine.model": system, **(more or {})}
     return {**own, "ears.weights": weights} if weights and system == "small" else own
@@ -170,10 +189,10 @@ class Served:
     echo: list[tuple[CallEvidence, CallEvidence]]
 
     def figures(self) -> dict[str, Any]:
-        clean = self.runs[0]
+        first = self.runs[0]
         return {
-            **clean.figures(),
-            "ear60": _ear_figures(clean),
+            **first.figures(),
+            "ear60": _ear_figures(first),
             "self_interruptions_per_minute": number(metrics.self_interruptions(self.echo), 3),
             "profiles": {profile.name: run.figures() for profile, run in zip(self.profiles, self.runs, strict=True)},
         }
@@ -188,6 +207,8 @@ async def _served(
     events: int,
     voices: Sequence[str],
     sounds: Sounds,
+    *,
+    echo: bool,
 ) -> Served:
     """All profiles' calls, answered by ``system``. Raises ``AgentError`` where another one answers in its place."""
     async with start_service(_settings(system, weights)) as service:
@@ -198,8 +219,8 @@ async def _served(
             await _profile(runner, system, profile, service.sip_uri, service.http_url, events, voices, sounds)
             for profile in profiles
         ]
-        echo = await _echo_runs(runner, service.sip_uri, service.http_url, voices)
-    return Served(system, tuple(profiles), tuple(runs), echo)
+        echoes = await _echo_runs(runner, service.sip_uri, service.http_url, voices) if echo else []
+    return Served(system, tuple(profiles), tuple(runs), echoes)
 
 
 def _progress() -> Progress:

@@ -16,11 +16,12 @@ from agent.bench.decisions import Judged, Trace, latency_at, turn_figures
 from agent.bench.duplex_people import PAUSES_S, STRINGS, people
 from agent.bench.duplex_picture import picture
 from agent.bench.duplex_replay import replay
+from agent.bench.duplex_scripts import PROFILES
 from agent.bench.duplex_systems import SYSTEMS, live_of, menu, people_curves
 from agent.bench.duplex_table import EQUAL, equal_takeover, table
 from agent.bench.figures import conversation_figures
 from agent.bench.smart_turn import Heard, Stop
-from agent.commands.bench import DUPLEX_SYSTEMS
+from agent.commands.bench import DUPLEX_PROFILES, DUPLEX_SYSTEMS
 from agent.expectation import ExpectKind
 from agent.model.parts.ears import Ears
 from agent.model.parts.recogniser import NoRecogniser
@@ -114,6 +115,7 @@ def test_table_and_picture_show_every_system() -> None:
 
 def test_the_command_knows_the_systems_and_one_always_answers() -> None:
     assert DUPLEX_SYSTEMS == SYSTEMS
+    assert tuple(profile.name for profile in PROFILES) == DUPLEX_PROFILES
     assert live_of(["timer"]) == ["parts"]
     assert live_of(["pipecat", "small"]) == ["small"]
 
