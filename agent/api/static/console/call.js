@@ -7,7 +7,7 @@ import { FLOOR, Speaking } from "/console/floor.js";
 import { mediaTime } from "/console/format.js";
 import { Happened, hookLine } from "/console/happened.js";
 import { headOf, partner } from "/console/head.js";
-import { delivered, hookList } from "/console/hooks.js";
+import { Again, delivered, hookList } from "/console/hooks.js";
 import { Sound } from "/console/sound.js";
 import { steering } from "/console/steer.js";
 import { build, floorAt, merged } from "/console/timeline.js";
@@ -30,7 +30,7 @@ class CallPage {
   #told = [];
   #hooks = [];
   #model = build([], 0);
-  #endpoints = [];
+  #again = null;
   #timers = new Set();
   #redraw = 0;
   #isClosed = false;
@@ -86,7 +86,8 @@ class CallPage {
     this.#leave = this.app.live.listen((event) => this.#event(event), () => this.#load());
     if (this.app.isOperator && this.app.may("webhooks:write")) {
       ask("GET", "/v1/webhooks").then(({ endpoints }) => {
-        this.#endpoints = endpoints.map((endpoint) => endpoint.name);
+        const names = endpoints.map((endpoint) => endpoint.name);
+        this.#again = names.length ? new Again(this.callId, names) : null;
         this.#showHooks();
       }, () => {});
     }
@@ -167,7 +168,9 @@ class CallPage {
   #hooksText = "";
 
   #showHooks() {
-    fill(this.hooks, hookList(this.callId, this.#hooks, this.#endpoints));
+    const focused = document.activeElement;
+    fill(this.hooks, hookList(this.#hooks, this.#again));
+    if (this.hooks.contains(focused)) focused.focus({ preventScroll: true });
   }
 
   async #loadSound() {

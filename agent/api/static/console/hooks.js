@@ -22,19 +22,19 @@ function attemptText({ endpoint, status, latency_ms, error }) {
   return `${endpoint} ${found}${latency_ms ? ` in ${latency_ms} ms` : ""}`;
 }
 
-/** The list; `endpoints`: where an event can be sent again (none: no buttons). */
-export function hookList(callId, found, endpoints) {
+/** The list; `again`: how events are sent again (null: no buttons). */
+export function hookList(found, again) {
   if (!found.length) return h("p", { class: "soft" }, "No event yet.");
   const anywhere = found.some((one) => one.attempts.length);
   return [
-    h("ol", { class: "rows hooks" }, found.map((one) => hookRow(callId, one, endpoints))),
+    h("ol", { class: "rows hooks" }, found.map((one) => hookRow(one, again))),
     anywhere
       ? null
       : h("p", { class: "soft" }, "Nothing was sent: no endpoint wanted these events. Add one with ", h("code", {}, "POST /v1/webhooks"), ", then calls from then on are told to it."),
   ];
 }
 
-function hookRow(callId, { event, attempts, state }, endpoints) {
+function hookRow({ event, attempts, state }, again) {
   return h(
     "li",
     {},
@@ -43,7 +43,7 @@ function hookRow(callId, { event, attempts, state }, endpoints) {
     h("span", { class: "soft" }, clock(event.at)),
     h("span", { class: `hook-state ${state}` }, { delivered: "delivered", failed: "failed", waiting: "no attempt" }[state]),
     attemptList(attempts),
-    endpoints.length ? againForm(callId, event, endpoints) : null,
+    again ? again.form(event) : null,
   );
 }
 
@@ -56,20 +56,39 @@ function attemptList(attempts) {
   return h("ul", { class: isOne ? "attempts one" : "attempts" }, items);
 }
 
-function againForm(callId, event, endpoints) {
-  const came = h("span", { class: "soft", role: "status" });
-  const to = endpoints.length > 1 ? h("select", { "aria-label": `Endpoint for ${event.name}` }, endpoints.map((name) => h("option", { value: name }, name))) : null;
-  const send = async (pressed) => {
-    const button = pressed.currentTarget;
-    button.disabled = true;
+/** Sends events of a call again. What a form has on its way, or tells, stays there when the list is told anew. */
+export class Again {
+  #forms = new Map();
+
+  /** `endpoints`: names, one at least. */
+  constructor(callId, endpoints) {
+    Object.assign(this, { callId, endpoints });
+  }
+
+  form(event) {
+    if (!this.#forms.has(event.seq)) this.#forms.set(event.seq, this.#made(event));
+    return this.#forms.get(event.seq);
+  }
+
+  #made(event) {
+    const came = h("span", { class: "soft", role: "status" });
+    const options = this.endpoints.map((name) => h("option", { value: name }, name));
+    const to = options.length > 1 ? h("select", { "aria-label": `Endpoint for ${event.name}` }, options) : null;
+    const send = async (pressed) => {
+      const button = pressed.currentTarget;
+      button.disabled = true;
+      say(came, await this.#send(event, to ? to.value : this.endpoints[0]));
+      button.disabled = false;
+    };
+    return h("span", { class: "again" }, came, to, h("button", { type: "button", class: "small", onclick: send, "aria-label": `Send ${event.name} ${event.seq} again` }, "Send again"));
+  }
+
+  async #send(event, name) {
     try {
-      const name = to ? to.value : endpoints[0];
-      const { attempts } = await ask("POST", `/v1/webhooks/${encodeURIComponent(name)}/replay`, { call_id: callId, seq: event.seq });
-      say(came, attempts.map((attempt) => (attempt.error ? `failed: ${attempt.error}` : `HTTP ${attempt.status}`)).join("; ") || "nothing was sent");
+      const { attempts } = await ask("POST", `/v1/webhooks/${encodeURIComponent(name)}/replay`, { call_id: this.callId, seq: event.seq });
+      return attempts.map((attempt) => (attempt.error ? `failed: ${attempt.error}` : `HTTP ${attempt.status}`)).join("; ") || "nothing was sent";
     } catch (error) {
-      say(came, error.message);
+      return error.message;
     }
-    button.disabled = false;
-  };
-  return h("span", { class: "again" }, came, to, h("button", { type: "button", class: "small", onclick: send, "aria-label": `Send ${event.name} ${event.seq} again` }, "Send again"));
+  }
 }
