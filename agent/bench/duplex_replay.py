@@ -1,13 +1,12 @@
-"""The same recorded callers before several kinds of ears, at their own pace: what each would have ended, and when.
+"""The same recorded callers before several kinds of ears: what each would have ended, and when.
 
-Recognisers run in processes of their own and take real time, so a replay lasts as long as its longest call; all calls
-are rows of one instance. The agent's voice is what the caller got.
+All calls are rows of one instance, in the time of their audio: the machine's load changes nothing. The agent's voice
+is what the caller got.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -22,21 +21,13 @@ SCORES: Final = (0.3, 0.4, 0.5, 0.6, 0.75, 0.99)
 """End scores of a curve: 0.5 is how the ears are served, the others are 0.6 to 2 times as patient."""
 
 
-def replay(
-    calls: Sequence[HeardCall],
-    ears: Ears,
-    expects: Sequence[Expect],
-    *,
-    now: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[Trace]:
+def replay(calls: Sequence[HeardCall], ears: Ears, expects: Sequence[Expect]) -> list[Trace]:
     """One trace for each call. ``ears`` have a row for each; ``expects`` is what the agent waits for all the time."""
     lines = [_padded(heard.caller) for heard in calls]
     own = [_padded(heard.call.agent.pcm) for heard in calls]
     speaks = [_speaking(heard, len(line)) for heard, line in zip(calls, lines, strict=True)]
     steps = max(len(line) for line in lines)
     found = np.zeros((2, len(calls), steps), np.float32)
-    begin = now()
     for step in range(steps):
         inputs = silent_input(ears.spec.rows)
         inputs.mask[:] = False
@@ -50,14 +41,7 @@ def replay(
             inputs.expects = dict(enumerate(expects))
         out = ears.step(inputs)
         found[0, :, step], found[1, :, step] = out.p_end[: len(calls)], out.p_speech[: len(calls)]
-        ahead = begin + (step + 1) * STEP_S - now()
-        if ahead > 0:
-            sleep(ahead)
     return [Trace(found[0, row, : len(line)], found[1, row, : len(line)]) for row, line in enumerate(lines)]
-
-
-def at_once(_seconds: float) -> None:
-    """A ``sleep`` for ears without a recogniser: nothing has to be waited for."""
 
 
 def _padded(pcm: NDArray[np.int16]) -> NDArray[np.int16]:

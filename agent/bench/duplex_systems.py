@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from agent.bench import smart_turn
 from agent.bench.baselines import HeardCall, overlap_figures, timer_ends
-from agent.bench.decisions import Judged, turn_figures
+from agent.bench.decisions import Judged, Trace, turn_figures
 from agent.bench.duplex_people import Person
-from agent.bench.duplex_replay import SCORES, at_once, replay
+from agent.bench.duplex_replay import SCORES, replay
+from agent.bench.inline_recogniser import InlineRecogniser
 from agent.bench.metrics import AFTER_OVERLAP_S
 from agent.brain.examples import example_path
 from agent.brain.flow.flow import build_flow
@@ -20,13 +21,17 @@ from agent.errors import AgentError
 from agent.expectation import Expect, ExpectKind
 from agent.model.baseline import fallback_of
 from agent.model.parts.ears import Ears
-from agent.model.registry import build_model
+from agent.model.parts.engine import open_engine
+from agent.model.parts.recogniser import NoRecogniser, Recogniser
+from agent.model.small.ears import build as build_small
 from agent.simulator.truth import TruthEvent
 
 SYSTEMS: Final = ("small", "parts", "timer", "pipecat")
 LIVE: Final = ("small", "parts")
 """Those that answer calls; the others are asked what they would have done on the same audio."""
 TIMERS_S: Final = (0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
+ROWS: Final = 8
+"""Calls replayed at once: as many utterances as a recogniser takes."""
 MENU: Final = "menu"
 """What the shipped dialogue waits for while these callers speak."""
 
@@ -73,15 +78,13 @@ def people_curves(people: Sequence[Person], systems: Sequence[str], *, weights: 
 
 
 def _curve(name: str, calls: Sequence[HeardCall], waits: Sequence[Expect], weights: str, words: bool) -> Curve:
-    ears = build_model(name, len(calls), weights=weights, recogniser="pocketsphinx" if words else "none")
-    if why := fallback_of(ears):
-        ears.close()
-        raise AgentError(f"{name} cannot be asked here: {why}")
-    assert isinstance(ears, Ears)
-    try:
-        traces = replay(calls, ears, waits) if words else replay(calls, ears, waits, sleep=at_once)
-    finally:
-        ears.close()
+    traces: list[Trace] = []
+    engine = open_engine("pocketsphinx", "") if words else None
+    for first in range(0, len(calls), ROWS):
+        rows = slice(first, first + ROWS)
+        recogniser = InlineRecogniser(engine) if engine is not None else NoRecogniser()
+        ears = ears_of(name, len(calls[rows]), recogniser, weights)
+        traces += replay(calls[rows], ears, waits[rows])
     heard = [one.call for one in calls]
     return [
         {
@@ -90,6 +93,16 @@ def _curve(name: str, calls: Sequence[HeardCall], waits: Sequence[Expect], weigh
         }
         for score in SCORES
     ]
+
+
+def ears_of(name: str, rows: int, recogniser: Recogniser, weights: str) -> Ears:
+    """``small`` or ``parts`` with a recogniser of ours. Raises ``AgentError`` where others would stand in."""
+    if name == "parts":
+        return Ears(rows, recogniser)
+    ears = build_small(rows, recogniser=lambda: recogniser, weights=weights)
+    if why := fallback_of(ears):
+        raise AgentError(f"{name} cannot be asked here: {why}")
+    return ears
 
 
 def menu() -> Expect:

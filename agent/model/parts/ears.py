@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
+from agent.model.parts.completeness import State
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
 from agent.model.parts.opinion import Opinion
@@ -285,7 +286,9 @@ class Ears:
         own = self._own
         for at in np.flatnonzero(activity.onset & ~own.listening[rows]):
             self._start_utterance(int(rows[at]))
-        soon = np.zeros(len(rows), np.bool_) if self._opinion is None else self._opinion.ends_soon(rows)
+        soon = np.zeros(len(rows), np.bool_)
+        if self._opinion is not None:  # a phrase begun is one utterance across its pauses
+            soon = self._opinion.ends_soon(rows) & (own.matched[rows] != State.PREFIX)
         for at in np.flatnonzero(own.listening[rows]):
             row = int(rows[at])
             self._recogniser.feed(row, pcm[at])

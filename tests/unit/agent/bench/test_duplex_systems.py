@@ -20,11 +20,13 @@ from agent.bench.duplex_scripts import PROFILES
 from agent.bench.duplex_systems import SYSTEMS, live_of, menu, people_curves
 from agent.bench.duplex_table import EQUAL, equal_takeover, table
 from agent.bench.figures import conversation_figures
+from agent.bench.inline_recogniser import InlineRecogniser
 from agent.bench.smart_turn import Heard, Stop
 from agent.commands.bench import DUPLEX_PROFILES, DUPLEX_SYSTEMS
-from agent.expectation import ExpectKind
+from agent.expectation import Expect, ExpectKind
 from agent.model.parts.ears import Ears
-from agent.model.parts.recogniser import NoRecogniser
+from agent.model.parts.engine import Guess
+from agent.model.parts.recogniser import Mode, NoRecogniser
 from agent.simulator.truth import EventType
 from tests.unit.agent.bench.synthetic import call, event, spoken, turn
 
@@ -77,19 +79,53 @@ def test_yields_of_a_controller_count_within_two_seconds() -> None:
     assert (figures["yield_ms"]["yr2"], figures["selectivity"]) == (1.0, {"tic": 1.0})
 
 
-def test_a_replay_gives_every_call_to_the_ears_at_its_own_pace() -> None:
+def test_a_replay_gives_every_call_to_the_ears_in_the_time_of_its_audio() -> None:
     rng = np.random.default_rng(1)
     noise = (rng.standard_normal(4000) * 20).astype(np.int16)
     calls = [HeardCall(replace(SAID, call=name), noise[:size]) for name, size in (("a", 4000), ("b", 3000))]
-    clock = [0.0]
-
-    def sleep(seconds: float) -> None:
-        clock[0] += seconds
-
-    traces = replay(calls, Ears(2, NoRecogniser()), [menu()] * 2, now=lambda: clock[0], sleep=sleep)
+    traces = replay(calls, Ears(2, NoRecogniser()), [menu()] * 2)
     assert [len(trace.p_end) for trace in traces] == [25, 19]
-    assert clock[0] == pytest.approx(0.5)
     assert all(trace.ends(0.5) == () for trace in traces)
+
+
+class Counting:
+    """An engine that says how much it has heard."""
+
+    def open(self, expect: Expect, mode: Mode) -> Counting:
+        self.heard = 0
+        return self
+
+    def feed(self, pcm: np.ndarray) -> None:
+        self.heard += len(pcm)
+
+    def partial(self) -> Guess:
+        return Guess((str(self.heard),), 1.0)
+
+    finish = partial
+
+    def drop(self) -> None:
+        return
+
+    def prepare(self) -> bool:
+        return False
+
+
+def test_an_inline_recogniser_tells_words_after_its_lag_and_nothing_of_what_was_dropped() -> None:
+    recogniser = InlineRecogniser(Counting())
+    number = recogniser.start(0, menu(), Mode.ANSWER)
+    told = []
+    for _ in range(6):
+        recogniser.feed(0, np.zeros(160, np.int16))
+        told += [(one.words, one.final, one.samples) for one in recogniser.poll()]
+    assert told == [], "the first partial hypothesis needs 800 samples and two steps"
+    recogniser.stop(0)
+    recogniser.feed(0, np.zeros(160, np.int16))
+    for _ in range(3):
+        told += [(one.words, one.final, one.utterance) for one in recogniser.poll()]
+    assert told == [(("960",), False, number), (("960",), True, number)]
+    recogniser.start(0, menu(), Mode.ANSWER)
+    recogniser.cancel(0)
+    assert [*recogniser.poll(), *recogniser.poll(), *recogniser.poll()] == []
 
 
 def test_table_and_picture_show_every_system() -> None:
