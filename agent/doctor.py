@@ -29,6 +29,7 @@ from agent.errors import AgentError, ConfigError, DialogueError, ModelError, Voi
 from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.trial import try_engine
 from agent.model.registry import listens
+from agent.model.small.ears import open_net
 from agent.pipecat.agent_file import parts_of
 from agent.pipecat.spawn import check as check_parts
 from agent.pull.catalogue import Kind
@@ -320,6 +321,20 @@ def _lacks(kind: Kind, config: Config) -> str | None:
     return None if find_spec(module) else f"pip install '{DISTRIBUTION}[{extra}]'"
 
 
+def check_net(config: Config) -> Iterator[Check]:
+    """The small ears' net, loaded and tried."""
+    name = "floor net"
+    if config.engine.model != "small":
+        yield ok(name, f"not used by engine.model = {config.engine.model}")
+        return
+    try:
+        open_net(config.ears.weights)
+    except ModelError as wrong:
+        yield warn(name, f"{wrong}; the parts' ears will serve", "docs/howto/train_small.md, or engine.model = parts")
+    else:
+        yield ok(name, f"{config.ears.weights or 'the one that ships'} (loaded and tried)")
+
+
 def check_recogniser(config: Config) -> Iterator[Check]:
     name, wanted = "recogniser", config.ears.recogniser
     if not listens(config.engine.model):
@@ -479,6 +494,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Check]], ...] = (
     check_api_keys,
     check_models,
     check_voice,
+    check_net,
     check_recogniser,
     check_agent_file,
     check_store,

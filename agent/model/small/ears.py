@@ -72,14 +72,20 @@ def build(rows: int, *, recogniser: Callable[[], Recogniser], weights: str = "",
     Raises ``ModelError`` where the parts cannot be loaded either.
     """
     try:
-        path = located(weights)
-        net, ends = FloorRuntime(path, rows), rules_of(path)
-        _try(net)
+        net, ends = open_net(weights, rows)
     except ModelError as lacking:
         ears = Ears(rows, recogniser(), session)
         ears.why_not = str(lacking)
         return ears
     return SmallEars(rows, recogniser(), net, session, ends)
+
+
+def open_net(weights: str, rows: int = 1) -> tuple[FloorRuntime, Mapping[Answer, EndRule]]:
+    """The net and its rules, tried. Raises ``ModelError`` saying why it cannot serve here."""
+    path = located(weights)
+    net, ends = FloorRuntime(path, rows), rules_of(path)
+    _try(net)
+    return net, ends
 
 
 def _try(net: FloorRuntime) -> None:

@@ -17,6 +17,7 @@ from agent.api.keys import KeyFile
 from agent.config import (
     ApiConfig,
     Config,
+    EarsConfig,
     EngineConfig,
     HttpConfig,
     MediaConfig,
@@ -171,6 +172,15 @@ def test_recogniser_is_judged_honestly(monkeypatch: pytest.MonkeyPatch, flags: d
     monkeypatch.setattr(doctor, "find_spec", lambda _name: None)
     (check,) = doctor.check_recogniser(load_config(None, {}, {**flags}).config)
     assert check.status == ("fail" if status != "ok" and flags.get("ears.recogniser") != "none" else status)
+
+
+def test_small_ears_without_a_net_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Config(engine=EngineConfig(model="small"), ears=EarsConfig(weights=str(tmp_path)))
+    found = only(doctor.check_net(wanted), "floor net")
+    assert (found.status, "there are no weights" in found.detail) == ("warn", True)
+    monkeypatch.setattr(doctor, "open_net", lambda weights: None)
+    assert only(doctor.check_net(wanted), "floor net").status == "ok"
+    assert only(doctor.check_net(Config(engine=EngineConfig(model="vad"))), "floor net").status == "ok"
 
 
 def test_store_that_will_be_made_and_one_that_is_locked(tmp_path: Path) -> None:
