@@ -217,7 +217,9 @@ class Service:
 
 
 @contextlib.asynccontextmanager
-async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncIterator[Service]:
+async def start_service(
+    overrides: Mapping[str, object] | None = None, *, within_s: float = START_TIMEOUT_S
+) -> AsyncIterator[Service]:
     """A whole service of its own on free loopback ports, stopped on exit. Raises ``RuntimeError`` with its log."""
     folder = Path(tempfile.mkdtemp(prefix="crosstalk-"))
     settings: dict[str, object] = {
@@ -243,7 +245,7 @@ async def start_service(overrides: Mapping[str, object] | None = None) -> AsyncI
             sys.executable, "-P", "-c", code, "serve", *arguments, stdout=log_file, stderr=log_file
         )
     try:
-        ready = await _wait_ready(process, folder, log_path)
+        ready = await _wait_ready(process, folder, log_path, within_s)
         yield Service(
             sip_port=ready["sip_port"],
             http_port=ready["http_port"],
@@ -266,16 +268,18 @@ def _setting(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-async def _wait_ready(process: asyncio.subprocess.Process, folder: Path, log_path: Path) -> dict[str, Any]:
+async def _wait_ready(
+    process: asyncio.subprocess.Process, folder: Path, log_path: Path, within_s: float
+) -> dict[str, Any]:
     ready_path = folder / READY_FILE
     try:
-        async with asyncio.timeout(START_TIMEOUT_S):
+        async with asyncio.timeout(within_s):
             while not ready_path.exists():
                 if process.returncode is not None:
                     raise RuntimeError(f"the service ended with {process.returncode}:\n{_tail(log_path)}")
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise RuntimeError(f"the service was not ready in {START_TIMEOUT_S:.0f} s:\n{_tail(log_path)}") from None
+        raise RuntimeError(f"the service was not ready in {within_s:.0f} s:\n{_tail(log_path)}") from None
     ready: dict[str, Any] = json.loads(ready_path.read_text())
     return ready
 

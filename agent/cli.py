@@ -72,9 +72,10 @@ def _add_serve(commands: Any) -> None:
 def _serve(arguments: argparse.Namespace) -> int:
     from agent import logging
     from agent.app import serve
+    from agent.native import settled_native
     from agent.parts import open_brain, with_agent_file
 
-    config = with_agent_file(loaded(arguments).config)
+    config = settled_native(with_agent_file(loaded(arguments).config))
     open_brain(config)  # a dialogue that cannot be used stops the start here, with its line
     writer = logging.configure(config.log.format, config.log.level, config.log.mask_numbers)
     try:

@@ -149,8 +149,9 @@ class OutboundConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     model: str = "parts"
-    """``parts`` (default ears), ``small`` (the same with our own floor net), ``vad`` (voice activity alone), a folder
-    with a speech-native model (written with a slash; extra ``gpu``), or a fake: ``echo talker silent marker``."""
+    """``parts`` (default ears), ``small`` (the same with our own floor net), ``vad`` (voice activity alone), a
+    speech-native model (extra ``gpu``) by its folder or by the name under which it was pulled (both with a slash), or a
+    fake: ``echo talker silent marker``."""
     workers: int = 1
     spare: int = 1
     """Warm workers without calls, ready to take over."""
@@ -287,14 +288,29 @@ class McpServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NativeConfig:
+    """``agent.brain = native``: a speech-native model leads the call (docs/howto/gpu.md)."""
+
+    role: str = ""
+    """What the model is told it is, before the call (PersonaPlex)."""
+    voice: str = ""
+    """One of the model's own voices (PersonaPlex: ``NATF2`` …); empty: its own choice."""
+    seed: int = -1
+    """Of the tokens that are drawn; -1: another one for each call."""
+    tools: str = ""
+    """YAML file: what the model must have said for a tool to be asked, and what it says of the result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
     name: str = "parcel"
     brain: str = "flow"
-    """``flow`` (a dialogue file), ``chat``, ``relay`` (servers) or ``chatter`` (some sentence: for load tests)."""
+    """``flow`` (a dialogue file), ``chat``, ``relay`` (servers), ``native`` (a speech-native model leads; the default
+    beside one) or ``chatter`` (some sentence: for load tests)."""
     dialogue: str = ""
     """Path of the dialogue; empty: the shipped parcel line."""
     disclosure: str = ""
-    """Said first, never cut; empty: the dialogue's own, or with ``chat`` and ``relay`` a sentence of ours."""
+    """Said first, never cut; empty: the dialogue's own, or a sentence of ours (``chat``, ``relay``, ``native``)."""
     phrases: tuple[str, ...] = ()
     """What callers may say to ``chat`` or ``relay``, as in a dialogue; for ears that need a grammar (pocketsphinx)."""
     max_duration_s: int = 3600
@@ -309,6 +325,7 @@ class AgentConfig:
     floor: FloorProfile = field(default_factory=FloorProfile)
     chat: ChatConfig = field(default_factory=ChatConfig)
     relay: RelayConfig = field(default_factory=RelayConfig)
+    native: NativeConfig = field(default_factory=NativeConfig)
     mcp: tuple[McpServer, ...] = ()
     """Servers whose tools the brain may use."""
 

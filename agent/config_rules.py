@@ -270,7 +270,8 @@ VALUES: dict[str, Rule] = (
         "voice.processes": between(1, 256),
         "voice.cache_phrases": NOT_NEGATIVE,
         "agent.name": slug,
-        "agent.brain": one_of("flow", "chatter", "chat", "relay"),
+        "agent.brain": one_of("flow", "chatter", "chat", "relay", "native"),
+        "agent.native.seed": between(-1, 2**31 - 1),
         "agent.max_duration_s": ONE_OR_MORE,
         "agent.decision_url": url_or_empty,
         "agent.tool_url": url_or_empty,
@@ -446,6 +447,8 @@ def _brain(config: Config) -> Iterator[Problem]:
             yield "agent.chat.filler_after_ms", "must not be above agent.chat.first_token_budget_s"
     if agent.brain == "relay" and not agent.relay.url:
         yield "agent.relay.url", "is needed with agent.brain = relay"
+    if agent.brain == "native" and config.engine.model in ("parts", "small", "vad", "silent"):
+        yield "agent.brain", f"native wants a model that speaks, and engine.model = {config.engine.model} does not"
     listens = config.engine.model in ("parts", "small") and config.ears.recogniser == "pocketsphinx"
     if agent.brain in ("chat", "relay") and listens and not agent.phrases:
         other = "or ears.recogniser = sherpa for free speech, none for keys"

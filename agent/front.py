@@ -138,7 +138,12 @@ class Front:
         await self._connect_engine(tasks)
         recogniser = config.ears.recogniser if listens(config.engine.model) else "none"
         self._log.info(LogEvent.EARS_LIVE, recogniser=recogniser, **self._ears())
-        placement = Placement(self._registry, persona=Persona(), transfer_targets=tuple(config.sip.transfer_targets))
+        native = config.agent.native
+        placement = Placement(
+            self._registry,
+            persona=Persona(text=native.role, voice=native.voice, seed=native.seed),
+            transfer_targets=tuple(config.sip.transfer_targets),
+        )
         services = Services(
             pool=placement,
             voice=self._voice,
@@ -225,6 +230,7 @@ class Front:
                 step_ms=hello.step_ms,
                 measured_p99_ms=hello.step_p99_ms,
                 measured_worst_ms=hello.step_worst_ms,
+                speaker_p99_ms=hello.speaker_p99_ms,
             )
             await client.lost.wait()
             del self._workers[name]

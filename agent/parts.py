@@ -13,8 +13,10 @@ from agent.brain.chatter import ChatterBrain
 from agent.brain.examples import example_path
 from agent.brain.flow.brain import FlowBrain
 from agent.brain.flow.load import load_dialogue
+from agent.brain.native import NativeBrain
 from agent.brain.protocol import Brain
 from agent.brain.tool_specs import ToolSpec, parse_tools
+from agent.brain.triggers import parse_triggers
 from agent.config import Config
 from agent.config_load import process_environment
 from agent.errors import ConfigError
@@ -70,6 +72,8 @@ def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] =
     """
     if config.agent.brain == "chatter":
         return ChatterBrain()
+    if config.agent.brain == "native":
+        return _open_native(config)
     if config.agent.brain == "chat":
         return _open_chat(config, more_tools)
     if config.agent.brain == "pipecat":
@@ -82,6 +86,12 @@ def open_brain(config: Config, *, more_tools: Callable[[], Sequence[ToolSpec]] =
         )
     path = Path(config.agent.dialogue) if config.agent.dialogue else example_path("parcel") / "parcel.yaml"
     return FlowBrain(load_dialogue(path), today=dt.date.today, disclosure=config.agent.disclosure)
+
+
+def _open_native(config: Config) -> NativeBrain:
+    tools = config.agent.native.tools
+    triggers = parse_triggers(_text_of(tools, "agent.native.tools"), tools) if tools else ()
+    return NativeBrain(disclosure=config.agent.disclosure or DISCLOSURE, triggers=triggers)
 
 
 def _open_pipecat(config: Config, more_tools: Callable[[], Sequence[ToolSpec]]) -> ChatBrain:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
+from dataclasses import replace
 
 from agent.errors import AdmissionRefused
 from agent.model.protocol import Persona
@@ -24,13 +26,21 @@ class Placement:
 
     async def open_seat(self, call_id: str, profile: FloorProfile, record: str) -> SeatHandle:
         """Raises ``AdmissionRefused``."""
-        return await self._registry.open_seat(call_id, profile=profile, persona=self._persona, record=record)
+        persona = self._persona_of(call_id)
+        return await self._registry.open_seat(call_id, profile=profile, persona=persona, record=record)
 
     async def reseat(self, lost: SeatLease, profile: FloorProfile, record: str) -> SeatHandle:
         """Another seat as soon as a worker has room; the caller bounds the wait."""
         assert isinstance(lost, SeatHandle)
+        persona = self._persona_of(lost.call_id)
         while True:
             try:
-                return await self._registry.reseat(lost, profile=profile, persona=self._persona, record=record)
+                return await self._registry.reseat(lost, profile=profile, persona=persona, record=record)
             except AdmissionRefused:
                 await asyncio.sleep(RETRY_S)
+
+    def _persona_of(self, call_id: str) -> Persona:
+        """Each call draws its own tokens, and the same ones on another worker."""
+        if self._persona.seed >= 0:
+            return self._persona
+        return replace(self._persona, seed=zlib.crc32(call_id.encode()) & 0x7FFFFFFF)

@@ -26,6 +26,8 @@ from agent.pull.layout import absent
 MANIFEST: Final = "crosstalk-model.json"
 PARTS: Final = ".part"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+OWNED: Final = "--"
+"""Between owner and model in the folder of a model that a hub names with a slash."""
 RESERVE_BYTES: Final = 64 * 1024 * 1024
 """Left free on the disk: a full disk stops recordings and the store."""
 
@@ -65,15 +67,17 @@ class ModelFolder:
 
     def path(self, name: str) -> Path:
         """Raises ``PullFailed`` for a name that is none."""
-        if not NAME.fullmatch(name):
+        slot = folder_of(name) or name
+        if not NAME.fullmatch(slot):
             raise PullFailed(f"{name!r} is no name of a model: letters, digits, '.', '_' or '-', at most 63")
-        return self.folder / name
+        return self.folder / slot
 
     def held(self) -> list[Held]:
         """What is there, by name. A folder without a readable manifest is not ours and is left out."""
         if not self.folder.is_dir():
             return []
-        found = [self.get(path.name) for path in sorted(self.folder.iterdir()) if NAME.fullmatch(path.name)]
+        slots = [path.name for path in sorted(self.folder.iterdir()) if NAME.fullmatch(path.name)]
+        found = [self.get(slot.replace(OWNED, "/", 1)) for slot in slots]
         return [held for held in found if held is not None]
 
     def get(self, name: str) -> Held | None:
@@ -105,18 +109,19 @@ class ModelFolder:
         ``keep``: what is there when the block raises stays for the next try.
         """
         target = self.path(name)
+        slot = target.name
         if target.exists() and self.get(name) is None:
             raise PullFailed(f"{target} exists and was not made by crosstalk pull: move it away first")
         parts = self.folder / PARTS
         try:
-            (parts / name).mkdir(parents=True, exist_ok=True)
-            with (parts / f"{name}.lock").open("a") as lock:
+            (parts / slot).mkdir(parents=True, exist_ok=True)
+            with (parts / f"{slot}.lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 try:
-                    yield parts / name
+                    yield parts / slot
                 except BaseException:
                     if not keep:
-                        shutil.rmtree(parts / name, ignore_errors=True)
+                        shutil.rmtree(parts / slot, ignore_errors=True)
                     raise
         except BlockingIOError:
             raise PullFailed(f"{name} is being pulled by another process") from None
@@ -131,7 +136,7 @@ class ModelFolder:
         _settle(work)
         write_whole(work / MANIFEST, json.dumps(asdict(held), indent=1).encode())
         target = self.path(held.name)
-        old = self.folder / PARTS / f"{held.name}.old"
+        old = self.folder / PARTS / f"{target.name}.old"
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             target.rename(old)
@@ -141,14 +146,15 @@ class ModelFolder:
 
     def remove(self, name: str) -> None:
         """Take a model away, and what is left of pulls of it. Raises ``PullFailed`` when it is not here."""
-        target, work = self.path(name), self.folder / PARTS / name
+        target = self.path(name)
+        work = self.folder / PARTS / target.name
         known = self.get(name) is not None
         if target.exists() and not known:
             raise PullFailed(f"{target} was not made by crosstalk pull: remove it yourself")
         if not known and not work.exists():
             raise PullFailed(f"{name} is not in {self.folder}")
         if known:
-            gone = self.folder / PARTS / f"{name}.old"
+            gone = self.folder / PARTS / f"{target.name}.old"
             gone.parent.mkdir(exist_ok=True)
             shutil.rmtree(gone, ignore_errors=True)
             target.rename(gone)  # at once, so that nobody loads a half of it
@@ -173,6 +179,13 @@ def located(folder: str, given: str) -> str:
     if NAME.fullmatch(given) and (Path(folder) / given / MANIFEST).is_file():
         return str(Path(folder) / given)
     return given
+
+
+def folder_of(name: str) -> str:
+    """The folder's name for a model of a hub, ``owner/model``; empty for a name that is none of these."""
+    owner, slash, model = name.partition("/")
+    found = f"{owner}{OWNED}{model}"
+    return found if slash and "/" not in model and owner and model and NAME.fullmatch(found) else ""
 
 
 def files_of(folder: Path) -> tuple[HeldFile, ...]:
