@@ -23,9 +23,12 @@ from agent.model.small.ears import SmallEars, build
 from agent.model.small.opinion import NetOpinion
 from agent.model.small.rules import ENDS, LEAVES, NEVER, TAKES, Answer, Overlap, OverlapRule, answer_of
 from agent.model.small.weights import RULES, SUMS, located, rules_of
-from agent.pool.messages import EarsChanged, OpenSeat
+from agent.pool.messages import EarsChanged, OpenSeat, TurnEnded, TurnReopened, UtteranceEnded
 from agent.scheduler.admission import Admission, Degradation
+from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.tick import Scheduler
+from tests.unit.agent.model.parts.test_ears import pcm_of
+from tests.unit.agent.scheduler.engine import SILENCE, Engine
 
 SESSION = open_session()
 Floats = NDArray[np.float32]
@@ -244,3 +247,26 @@ def test_a_row_moves_with_its_net_and_a_snapshot_is_small() -> None:
 
 def self_made(count: int, rows: int) -> list[Any]:
     return [ScriptedNet(rows) for _ in range(count)]
+
+
+def test_an_end_that_the_net_called_wrongly_is_taken_back_with_its_answer() -> None:
+    net: Any = ScriptedNet(1)
+    engine = Engine(SmallEars(1, NoRecogniser(), net, SESSION), rows=1, profile=FloorProfile())
+    engine.open()
+    line = pcm_of("ears_parcel_awb.wav")
+    frames = line[: len(line) // 160 * 160].reshape(-1, 160)
+    loud = np.flatnonzero(np.abs(frames.astype(np.int32)).max(axis=1) > 2000)
+    words = frames[loud]
+    net.says["speech"] = SURE
+    for frame in words[:30]:
+        engine.step({"a": frame})
+    net.says |= {"speech": NOT, "end": SURE}
+    took_ms = engine.until(TurnEnded, SILENCE)
+    assert took_ms <= ENDS[Answer.OPEN].agree_ms + 120
+    engine.say(1, words=20)
+    engine.run(100)
+    net.says |= {"speech": SURE, "end": NOT}
+    for frame in words[30:60]:
+        engine.step({"a": frame})
+    assert len(engine.all(TurnReopened)) == 1
+    assert [(one.utterance, one.reason) for one in engine.all(UtteranceEnded)] == [(1, "reopened")]
