@@ -143,11 +143,11 @@ async def test_echo_is_heard_soon_after_it_was_said(tmp_path: Path) -> None:
         await talk(page)
         await page.until("document.querySelectorAll('.word.heard').length >= 13")
         await page.record()
-        await asyncio.sleep(8.0)
+        await asyncio.sleep(5.5)
         said, heard = loudness(await page.recorded(microphone=True)), loudness(await page.recorded())
         await page.key("Escape")
-    window = said[1000:6000]
-    alike = [float(np.corrcoef(window, heard[1000 + lag : 6000 + lag])[0, 1]) for lag in range(600)]
+    window = said[500:4500]  # the sentence comes back each four seconds
+    alike = [float(np.corrcoef(window, heard[500 + lag : 4500 + lag])[0, 1]) for lag in range(600)]
     assert max(alike) > 0.7
     assert int(np.argmax(alike)) < 350, "ms; a shared machine makes a browser careful"
 

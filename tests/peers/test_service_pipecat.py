@@ -25,9 +25,27 @@ pytestmark = [
 ]
 
 EXAMPLE = Path(__file__).parents[2] / "deploy/examples/pipecat/live_call.py"
-SECONDS = 19.0
-QUESTION_S, STOP_S = 8.0, 14.0
+SECONDS = 14.0
+QUESTION_S, STOP_S = 5.0, 9.5
 """When the caller asks, behind the greeting, and when the caller talks over the answer."""
+DIALOGUE = """
+dialogue: hours
+disclosure: This is a computer.
+start: menu
+intents:
+  hours:
+    phrases: [ "( what are | tell me ) your opening hours" ]
+    say: >-
+      Our parcel shops are open from Monday to Friday, from eight in the morning until seven in the evening.
+      On Saturdays they are open from nine until two. On Sundays they are closed.
+  enough:
+    phrases: [ that is enough ]
+    say: All right.
+states:
+  menu:
+    say: How can I help you?
+    intents: [ hours, enough ]
+"""
 
 
 def caller_wav(path: Path) -> None:
@@ -61,7 +79,10 @@ def said(context: list[dict[str, Any]], role: str) -> str:
 async def test_pipecat_s_context_is_the_turns_and_what_was_heard(tmp_path: Path) -> None:
     wav = tmp_path / "caller.wav"
     caller_wav(wav)
-    async with start_service({"stream.doors": '["live"]', "engine.spare": 0}) as service:
+    dialogue = tmp_path / "hours.yaml"
+    dialogue.write_text(DIALOGUE)
+    settings = {"stream.doors": '["live"]', "engine.spare": 0, "agent.dialogue": str(dialogue)}
+    async with start_service(settings) as service:
         result = await talk(service.stream_port, wav)
         (record,) = await all_ended(service, 1)
         assert (record["transport"], record["reason"]) == ("live", "caller_hangup")

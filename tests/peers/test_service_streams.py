@@ -70,6 +70,7 @@ def turns(entries: list[dict[str, Any]]) -> list[str]:
     return [e["data"]["text"] for e in entries if e["kind"] == "turn" and e["data"].get("phase") == "ended"]
 
 
+@pytest.mark.soak  # the other doors, in every run: test_same_script
 async def test_the_same_caller_has_the_same_turns_through_sip_and_pcm() -> None:
     async with start_service({"stream.doors": '["pcm"]', "engine.spare": 0}) as service:
         with MediaThread() as media:

@@ -163,12 +163,13 @@ async def test_after_a_stall_the_caller_hears_no_old_audio(service: Service) -> 
 @pytest.mark.slow
 async def test_silence_comes_as_fast_as_by_sip_and_the_heard_text_is_right(service: Service) -> None:
     """Same script, same time, same service; whole answers lie ready in the worker when they are interrupted."""
-    pair = await both_doors(service, count=4, seed=7, cues={})
+    pair = await both_doors(service, count=3, seed=7, cues={})
     by_sip, by_twilio = stops_ms([pair.sip]), stops_ms([pair.twilio])
-    assert len(by_twilio) >= 3
-    assert statistics.fmean(by_twilio.values()) <= statistics.fmean(by_sip.values()) + 200, (by_sip, by_twilio)
+    later = [by_twilio[item] - by_sip[item] for item in by_sip.keys() & by_twilio.keys()]
+    assert len(later) >= 2, (by_sip, by_twilio)
+    assert statistics.median(later) <= 200, (by_sip, by_twilio)
     errors = word_errors([pair.twilio])
-    assert len(errors) >= 3
+    assert len(errors) >= 2
     assert sum(abs(error) <= 1 for error in errors) >= len(errors) - 1, errors
     buffer = pair.trace.trace.buffers[0]
     assert buffer.deepest <= 140 * 8, "100 ms by our clock; two ticks of it are not the double's"
