@@ -85,6 +85,8 @@ class TwilioConfig:
     """Signs the one-time tokens of streams; empty: a new one at each start. Never shown."""
     fallback: str = ""
     """Where a call goes that we cannot take or lost: another gateway's `https://…`, `+E.164` or `sip:…`."""
+    caller: str = ""
+    """Number (`+15551234567`) that calls to `tel:` targets come from, where the request names none."""
     rest_url: str = ""
     """Replaces `https://api.twilio.com` (a regional proxy, tests)."""
 
@@ -137,7 +139,8 @@ class ApiConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundConfig:
     allow: tuple[str, ...] = ()
-    """Where calls may be placed: `sip:USER@HOST[:PORT]`; `*` may end USER, or be HOST or PORT. Empty: nowhere."""
+    """Where calls may be placed: `sip:USER@HOST[:PORT]`; `*` may end USER, or be HOST or PORT. `tel:+1555*`: by
+    Twilio. Empty: nowhere."""
     caller: str = ""
     """Address that placed calls come from (`sip:line@example.com`), where the request names none."""
     max_concurrent: int = 10
@@ -155,6 +158,9 @@ class EngineConfig:
     workers: int = 1
     spare: int = 1
     """Warm workers without calls, ready to take over."""
+    remote: tuple[str, ...] = ()
+    """Workers that others run (``crosstalk worker``): ``host:port`` of their control sockets. The links are not
+    encrypted: a private network alone."""
     rows: int = 256
     """Most rows of a worker; admission offers what the measured step time allows."""
     step_budget: float = 0.6

@@ -71,6 +71,14 @@ def device(value: object) -> str | None:
     return None if known else f"must be auto, cpu, cuda or cuda:N, not {value!r}"
 
 
+def worker_addresses(value: object) -> str | None:
+    for text in value if isinstance(value, tuple) else ():
+        host, _, port = str(text).rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            return f"must hold host:port, not {text!r}"
+    return None
+
+
 def networks(value: object) -> str | None:
     for text in value if isinstance(value, tuple) else ():
         try:
@@ -196,6 +204,10 @@ def caller_or_empty(value: object) -> str | None:
     return None if not value or CALLER.fullmatch(str(value)) else "must be sip:user@host, or empty"
 
 
+def number_or_empty(value: object) -> str | None:
+    return None if re.fullmatch(r"(\+[0-9]{5,15})?", str(value)) else "must be a number with its country, +15551234567"
+
+
 def hex_or_empty(value: object) -> str | None:
     return None if re.fullmatch(r"([0-9a-f]{64})?", str(value)) else "must be 64 hex digits"
 
@@ -242,6 +254,7 @@ VALUES: dict[str, Rule] = (
         "twilio.stream_url": ws_url_or_empty,
         "twilio.rest_url": url_or_empty,
         "twilio.fallback": fallback_or_empty,
+        "twilio.caller": number_or_empty,
         "webrtc.enabled": one_of("auto", "on", "off"),
         "webrtc.opus_complexity": between(0, 10),
         "webrtc.port_min": PORT,
@@ -260,7 +273,8 @@ VALUES: dict[str, Rule] = (
         "engine.model": model_or_folder,
         "engine.device": device,
         "engine.window_s": between(0, 3600),
-        "engine.workers": between(1, 1024),
+        "engine.workers": between(0, 1024),
+        "engine.remote": worker_addresses,
         "engine.spare": between(0, 1024),
         "engine.rows": between(1, 65536),
         "engine.step_budget": above(0, 1),
@@ -439,6 +453,11 @@ def _webhook_urls(config: Config) -> Iterator[Problem]:
         yield "webhooks.secret", "is needed to sign call.incoming and tool.call"
 
 
+def _engine(config: Config) -> Iterator[Problem]:
+    if not config.engine.workers and not config.engine.remote:
+        yield "engine.workers", "must be at least 1 where engine.remote names none"
+
+
 def _brain(config: Config) -> Iterator[Problem]:
     agent = config.agent
     if agent.brain == "chat":
@@ -447,7 +466,7 @@ def _brain(config: Config) -> Iterator[Problem]:
             yield "agent.chat.filler_after_ms", "must not be above agent.chat.first_token_budget_s"
     if agent.brain == "relay" and not agent.relay.url:
         yield "agent.relay.url", "is needed with agent.brain = relay"
-    if agent.brain == "native" and config.engine.model in ("parts", "small", "vad", "silent"):
+    if agent.brain == "native" and config.engine.workers and config.engine.model in ("parts", "small", "vad", "silent"):
         yield "agent.brain", f"native wants a model that speaks, and engine.model = {config.engine.model} does not"
     listens = config.engine.model in ("parts", "small") and config.ears.recogniser == "pocketsphinx"
     if agent.brain in ("chat", "relay") and listens and not agent.phrases:
@@ -487,6 +506,7 @@ COMBINATIONS: tuple[Callable[[Config], Iterator[Problem]], ...] = (
     _floor,
     _endpoints,
     _webhook_urls,
+    _engine,
     _brain,
     _mcp,
 )

@@ -46,6 +46,7 @@ from agent.services import Services
 from agent.streams import Streams
 from agent.switchboard import Switchboard
 from agent.tasks import Tasks
+from agent.twilio_calls import TwilioDialler, open_dialler
 from agent.voice.fallback import FallbackVoice
 from agent.voice.protocol import VoiceInfo
 from agent.webrtc import PROCESS as WEBRTC
@@ -92,6 +93,7 @@ class Front:
         self._voice: FallbackVoice
         self._plane: SipPlane
         self._twilio: TwilioCalls
+        self._dialler: TwilioDialler | None = None
         self._http_port = 0
         self._former = _former_life(Path(run_folder) / READY_FILE)
 
@@ -171,7 +173,10 @@ class Front:
         await self._plane.start(self._switchboard.offer)
         self._log.info(LogEvent.SIP_LISTENING, host=config.sip.host, port=self._plane.local_port)
         if self._streams is not None:
-            self._twilio = TwilioCalls(store)
+            self._dialler = open_dialler(config)
+            if self._dialler is not None:
+                stack.push_async_callback(self._dialler.aclose)
+            self._twilio = TwilioCalls(store, self._dialler)
             await self._streams.start(tasks, self._twilio.around(self._switchboard.offer))
         await self._webrtc.start(tasks, self._switchboard.offer)
         await self._serve_http(stack, customer, tasks)
@@ -195,10 +200,11 @@ class Front:
     # --- engine and edge ---
 
     async def _connect_engine(self, tasks: Tasks) -> None:
-        names = worker_names(self._config)
-        connected = {name: asyncio.Event() for name in names}
-        for name in names:
-            tasks.start(self._keep_worker(name, connected[name]))
+        addresses = {name: f"{self._folder}/{name}.sock" for name in worker_names(self._config)}
+        addresses |= {address: address for address in self._config.engine.remote}
+        connected = {name: asyncio.Event() for name in addresses}
+        for name, address in addresses.items():
+            tasks.start(self._keep_worker(name, address, connected[name]))
         edge_up = asyncio.Event()
         tasks.start(self._keep_edge(edge_up))
         limit_s = LOAD_S if is_folder(self._config.engine.model) else START_S
@@ -210,10 +216,10 @@ class Front:
             late = [name for name, event in {"edge": edge_up, **connected}.items() if not event.is_set()]
             raise AgentError(f"no connection to {', '.join(late)} within {limit_s:g} s after the start") from None
 
-    async def _keep_worker(self, name: str, connected: asyncio.Event) -> None:
+    async def _keep_worker(self, name: str, address: str, connected: asyncio.Event) -> None:
         while True:
             try:
-                client = await WorkerClient.connect(f"{self._folder}/{name}.sock")
+                client = await WorkerClient.connect(address)
             except (OSError, TimeoutError):
                 await asyncio.sleep(RECONNECT_S)
                 continue
@@ -295,6 +301,7 @@ class Front:
             customer=customer,
             switchboard=self._switchboard,
             door=self._plane,
+            numbers=self._dialler,
             health=self._health,
             spawn=tasks.start,
             preload=self._preload,

@@ -29,6 +29,15 @@ class Door(Protocol):
         ...
 
 
+class NumberDoor(Door, Protocol):
+    """A door that places calls to telephone numbers (``tel:+…``)."""
+
+    @property
+    def caller(self) -> str:
+        """``tel:`` number that calls come from where the request names none; may be empty."""
+        ...
+
+
 class DialledLeg:
     """Implements ``telephony.plane.Leg``; its events begin with the dial."""
 

@@ -29,7 +29,7 @@ from agent.errors import StoreUnavailable, traced
 from agent.events.names import LogEvent
 from agent.logging import Log
 from agent.metrics import Metrics
-from agent.outbound import Door
+from agent.outbound import Door, NumberDoor
 from agent.switchboard import Switchboard
 from telephony.clock import Clock
 
@@ -86,6 +86,7 @@ class Rest:
         customer: CustomerServer,
         switchboard: Switchboard,
         door: Door,
+        numbers: NumberDoor | None,
         health: Callable[[], dict[str, Any]],
         spawn: Spawn,
         preload: Callable[[list[str]], Coroutine[Any, Any, None]],
@@ -102,6 +103,7 @@ class Rest:
             outbox=customer.outbox,
             switchboard=switchboard,
             door=door,
+            numbers=numbers,
             outbound=self._config.outbound,
             recordings=Path(self._config.recording.folder),
             has_agent=lambda name: library.brain_of(name) is not None,

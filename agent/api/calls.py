@@ -19,10 +19,10 @@ from agent.api.problems import Problem
 from agent.api.recordings import Part, asked_part, blocks, recording_of, waveform
 from agent.api.transcript import transcript
 from agent.config import OutboundConfig
-from agent.dialplan import target_problem
+from agent.dialplan import is_number, target_problem
 from agent.errors import StoreUnavailable
 from agent.events.names import EndReason
-from agent.outbound import DialledLeg, Door
+from agent.outbound import DialledLeg, Door, NumberDoor
 from agent.ports import Decision
 from agent.session import Placed, Session
 from agent.store.interface import CallRecord, CallState, Outbox, Store
@@ -44,6 +44,8 @@ class CallsDeps:
     recordings: Path
     has_agent: Callable[[str], bool]
     spawn: Callable[[Coroutine[Any, Any, None]], object]
+    numbers: NumberDoor | None = None
+    """Places calls to ``tel:`` targets."""
 
 
 class CallHandlers:
@@ -189,7 +191,7 @@ class CallHandlers:
 
     async def _place(self, ask: Ask, tenant: str, call_id: str, digest: str) -> Answer:
         body, deps = ask.body, self._deps
-        caller = body.get("from", deps.outbound.caller)
+        door, caller = self._way_to(body["to"], body.get("from", ""))
         self._check_place(tenant, body["to"], body.get("agent", ""), caller)
         decision = Decision(agent=body.get("agent", ""), variables=body.get("variables", {}), record=body.get("record"))
         placed = Placed(
@@ -198,7 +200,7 @@ class CallHandlers:
             ring_limit_s=body.get("ring_limit_s", deps.outbound.ring_limit_s),
             data={"placed_by": ask.principal.name, **({"request_sha256": digest} if digest else {})},
         )
-        leg = DialledLeg(deps.door, call_id=call_id, target=body["to"], caller=caller)
+        leg = DialledLeg(door, call_id=call_id, target=body["to"], caller=caller)
         session = deps.switchboard.place(leg, placed, spawn=deps.spawn)
         try:
             async with asyncio.timeout(RECORDED_S):
@@ -210,6 +212,17 @@ class CallHandlers:
             raise StoreUnavailable("the call could not be written down, so it was not placed")
         return Answer(value=self._shown(record), status=201, headers={"Location": f"/v1/calls/{call_id}"})
 
+    def _way_to(self, target: str, caller: str) -> tuple[Door, str]:
+        """The door that dials ``target``, and who it says is calling."""
+        deps = self._deps
+        if caller and is_number(caller) != is_number(target):
+            raise Problem(422, "from: must be a number where `to` is one, and else a SIP address")
+        if not is_number(target):
+            return deps.door, caller or deps.outbound.caller
+        if deps.numbers is None:
+            raise Problem(422, "to: Twilio dials numbers: it must be in stream.doors, and twilio.account_sid set")
+        return deps.numbers, caller or deps.numbers.caller
+
     def _check_place(self, tenant: str, target: str, agent: str, caller: str) -> None:
         deps = self._deps
         if (why := target_problem(target, deps.outbound.allow)) is not None:
@@ -219,7 +232,7 @@ class CallHandlers:
         if deps.switchboard.is_draining:
             raise Problem(503, "the gateway is draining", headers={"Retry-After": "5"})
         if not caller:
-            raise Problem(503, "no address to call from: set outbound.caller, or say `from`")
+            raise Problem(503, "no address to call from: set outbound.caller or twilio.caller, or say `from`")
         running = sum(session.is_placed and session.tenant == tenant for session in deps.switchboard.live)
         if running >= deps.outbound.max_concurrent:
             raise Problem(

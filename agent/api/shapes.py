@@ -135,12 +135,20 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
         {"calls": _list(ref("Call")), "next": {"type": ["string", "null"], "description": "`before` of the next page"}}
     ),
     "NewCall": _object(
-        {"to": {"type": "string", "minLength": 5, "maxLength": 256, "examples": ["sip:test@127.0.0.1:5070"]}},
+        {
+            "to": {
+                "type": "string",
+                "minLength": 5,
+                "maxLength": 256,
+                "description": "`sip:user@host[:port]`, or by Twilio `tel:+15551234567`",
+                "examples": ["sip:test@127.0.0.1:5070"],
+            }
+        },
         {
             "from": {
                 "type": "string",
-                "pattern": "^sip:[A-Za-z0-9+._-]{1,64}@[A-Za-z0-9.-]{1,128}(:[0-9]{1,5})?$",
-                "description": "Caller's address; default: `outbound.caller`",
+                "pattern": "^(sip:[A-Za-z0-9+._-]{1,64}@[A-Za-z0-9.-]{1,128}(:[0-9]{1,5})?|tel:[+][0-9]{5,15})$",
+                "description": "Caller's address; default: `outbound.caller`, to a `tel:` target `twilio.caller`",
             },
             "agent": {**NAME, "description": "Default: the configured agent"},
             "variables": _VARIABLES,

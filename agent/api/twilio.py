@@ -19,6 +19,7 @@ from agent.config import TwilioConfig
 from agent.events.names import LogEvent, Result
 from agent.logging import Log
 from agent.store.interface import Store
+from agent.twilio_calls import TwilioDialler
 from telephony.plane import Leg, OfferHandler
 from telephony.twilio import twiml
 from telephony.twilio.door import FROM, TO
@@ -39,8 +40,10 @@ FORWARDED = ("CallerName", "ForwardedFrom", "CallToken", "StirVerstat")
 class TwilioCalls:
     """Which leg each call of Twilio became, and how that ended: what comes after a stream depends on it."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, dialler: TwilioDialler | None = None) -> None:
+        """``dialler``: knows the calls that were placed, whose streams are no offers."""
         self._store = store
+        self.dialler = dialler
         self._legs: dict[str, tuple[str, asyncio.Event]] = {}
 
     def around(self, on_offer: OfferHandler) -> OfferHandler:
@@ -50,9 +53,10 @@ class TwilioCalls:
             if leg.info.transport != "twilio":
                 await on_offer(leg)
                 return
-            over = self._note(leg.info.signalling_id, leg.info.leg_id)
+            placed = self.dialler.take(leg.info.signalling_id) if self.dialler is not None else None
+            over = self._note(leg.info.signalling_id, (placed or leg).info.leg_id)
             try:
-                await on_offer(leg)
+                await (on_offer(leg) if placed is None else placed.connect(leg))
             finally:
                 over.set()
 
@@ -107,24 +111,32 @@ class TwilioWebhooks:
 
     # --- webhooks ---
 
-    async def _voice(self, form: dict[str, str]) -> web.Response:
+    async def _voice(self, form: dict[str, str], call_id: str) -> web.Response:
+        if call_id and not self._is_ours(call_id, form["CallSid"]):
+            return _xml(twiml.hang_up())  # given up meanwhile: it must not become a call that came in
         if not self._may_take():
             return self._fall_back(form["CallSid"], "voice", twiml.reject_busy())
         return self._connect(form)
 
-    async def _after(self, form: dict[str, str]) -> web.Response:
+    def _is_ours(self, call_id: str, call_sid: str) -> bool:
+        dialler = self._calls.dialler
+        return dialler is not None and dialler.answered(call_id, call_sid)
+
+    async def _after(self, form: dict[str, str], _: str) -> web.Response:
         """The stream is over: for most calls that is the end."""
         if await self._calls.ended_well(form["CallSid"]):
             return _xml(twiml.hang_up())
         return self._fall_back(form["CallSid"], "after", twiml.hang_up())
 
-    async def _dialled(self, form: dict[str, str]) -> web.Response:
+    async def _dialled(self, form: dict[str, str], _: str) -> web.Response:
         """A transfer is over. Where nobody answered, the caller comes back to us instead of hearing silence."""
         if form.get("DialCallStatus") in ("completed", "answered"):
             return _xml(twiml.hang_up())
-        return await self._voice(form)
+        return await self._voice(form, "")
 
-    async def _status(self, form: dict[str, str]) -> web.Response:
+    async def _status(self, form: dict[str, str], call_id: str) -> web.Response:
+        if call_id and self._calls.dialler is not None:
+            self._calls.dialler.told(call_id, form.get("CallStatus", ""), form.get("SipResponseCode", ""))
         shown = {name: form[key] for key, name in _SHOWN.items() if form.get(key)}
         self._log.info(LogEvent.TWILIO_STATUS, signalling_id=form["CallSid"], **shown)
         return web.Response(status=204)
@@ -151,7 +163,9 @@ class TwilioWebhooks:
 
     # --- trust ---
 
-    def _signed(self, handler: Callable[[dict[str, str]], Awaitable[web.Response]]) -> Any:
+    def _signed(self, handler: Callable[[dict[str, str], str], Awaitable[web.Response]]) -> Any:
+        """``handler`` gets the form, and the call that the URL names (one that we place)."""
+
         async def checked(request: web.Request) -> web.Response:
             if (request.content_length or 0) > MAX_FORM_BYTES:
                 return self._refuse(request, 413, "webhook-size", f"a form is longer than {MAX_FORM_BYTES} bytes")
@@ -170,7 +184,7 @@ class TwilioWebhooks:
                 return self._refuse(request, 400, "webhook-field", "CallSid is missing or malformed")
             if self._config.account_sid and form.get("AccountSid") != self._config.account_sid:
                 return self._refuse(request, 403, "webhook-account", "AccountSid is not our account")
-            return await handler(form)
+            return await handler(form, request.query.get("call", ""))
 
         return checked
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import importlib
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -62,6 +63,9 @@ class TwilioControl:
             self._session = self._client = None
 
     async def _do(self, command: Any) -> Any:
+        if self._client is None:  # the package takes a second to import: not on the event loop
+            with contextlib.suppress(ImportError):
+                await asyncio.to_thread(importlib.import_module, "twilio.rest")
         calls = self._open().api.v2010.accounts(self._account_sid).calls
         errors = importlib.import_module("twilio.base.exceptions")
         try:

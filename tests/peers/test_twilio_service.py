@@ -19,6 +19,7 @@ from agent.simulator.script import HangUp, Keys, Script, Step, Wait, WaitReply
 from agent.simulator.service import fetch_json, fetch_timeline, find_call
 from agent.simulator.twilio_call import TwilioCall, TwilioResult, run_twilio_call, sign_request
 from agent.simulator.twilio_double import StreamNetwork
+from tests.peers.service_kit import all_ended, assert_clean_log
 from tests.peers.twilio_kit import ACCOUNT, AUTH_TOKEN, twilio_service, voice_uri
 from tests.unit.telephony.twilio.rest import rest_double
 
@@ -97,6 +98,36 @@ async def test_a_transfer_and_a_hangup_go_by_the_rest_api() -> None:
             call = await record(service, found)
     assert found.result.book.transferred_to, rest.asked
     assert call["reason"] == "transferred"
+
+
+async def test_a_call_that_we_place_is_answered_and_is_ours() -> None:
+    pytest.importorskip("twilio", reason="extra twilio is not installed")
+    answering: list[asyncio.Task[TwilioResult]] = []
+    async with rest_double() as rest:
+
+        def created(sid: str, fields: dict[str, str]) -> None:
+            def named(call: TwilioCall) -> None:
+                call.call_sid = sid
+
+            uri = fields["Url"].replace("http://", "twilio+ws://")
+            answers = run_twilio_call(uri, script(GREETING, HangUp(line=0)), account=ACCOUNT, on_call=named)
+            answering.append(asyncio.ensure_future(answers))
+
+        rest.on_create = created
+        allowed = {"outbound.allow": ["tel:+1555*"], "twilio.caller": "+15550001000", "voice.engine": "marker"}
+        async with twilio_service({"twilio.rest_url": rest.url, **allowed}) as service, aiohttp.ClientSession() as http:
+            async with http.post(f"{service.http_url}/v1/calls", json={"to": "tel:+1900123456"}) as answer:
+                assert answer.status == 403
+            async with http.post(f"{service.http_url}/v1/calls", json={"to": "tel:+15551234567"}) as answer:
+                assert answer.status == 201, await answer.text()
+            (call,) = await all_ended(service, 1, within_s=40.0)
+            (found,) = await asyncio.gather(*answering)
+            assert_clean_log(service)
+    ((_, fields), *_) = rest.asked
+    assert (fields["To"], fields["From"]) == ("+15551234567", "+15550001000")
+    assert (call["direction"], call["transport"], call["reason"]) == ("outbound", "twilio", "caller_hangup")
+    assert (call["to_uri"], call["from_uri"]) == ("tel:+15551234567", "tel:+15550001000")
+    assert found.result.answered
 
 
 async def test_a_gateway_that_drains_hands_calls_to_its_fallback() -> None:

@@ -45,6 +45,19 @@ def test_anything_else_is_refused(target: str) -> None:
     assert target_problem(target, RULES) is not None
 
 
+@pytest.mark.parametrize("rule", ["tel:+1555*", "tel:+15551234567", "tel:+*"])
+def test_number_that_a_rule_names_may_be_called(rule: str) -> None:
+    assert rule_problem(rule) is None
+    assert target_problem("tel:+15551234567", [rule]) is None
+
+
+@pytest.mark.parametrize(
+    "target", ["tel:+1900123456", "tel:15551234567", "tel:+1555123;ext=1", "tel:+1555", "tel:+1555*", "sip:+1555@a.b"]
+)
+def test_other_numbers_are_refused(target: str) -> None:
+    assert target_problem(target, ["tel:+1555*", *RULES]) is not None
+
+
 def test_without_rules_nobody_is_called() -> None:
     assert target_problem("sip:+4930123@trunk.example.com", ()) is not None
 

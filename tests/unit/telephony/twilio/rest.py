@@ -21,6 +21,7 @@ class RestDouble:
     calls: set[str] = field(default_factory=set)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     users: set[str] = field(default_factory=set)
+    on_create: Callable[[str, dict[str, str]], None] = lambda sid, fields: None
     on_update: Callable[[str, dict[str, str]], None] = lambda sid, fields: None
     fail: tuple[int, int] | None = None
     """HTTP status and code of the next answers."""
@@ -32,6 +33,7 @@ class RestDouble:
             return self._error(*self.fail)
         sid = "CA" + f"{len(self.asked):032x}"
         self.calls.add(sid)
+        self.on_create(sid, fields)
         return web.json_response({"sid": sid, "status": "queued", "to": fields.get("To")}, status=201)
 
     async def update(self, request: web.Request) -> web.Response:
