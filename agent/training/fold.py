@@ -17,12 +17,14 @@ class Fold(StrEnum):
     """Everything but what is held out."""
     VALID = "valid"
     """Held-out voices and speakers only; phrases of both sides."""
+    DEV = "dev"
+    """Held-out voices, and people of the recordings' own split ``dev``: for the card, never to choose by."""
     ALL = "all"
     """Both: for the weights that are shipped, once the choices are made."""
 
     def allows(self, held_out: bool) -> bool:
         """Whether a voice or speaker may be used."""
-        return self is Fold.ALL or held_out is (self is Fold.VALID)
+        return self is Fold.ALL or held_out is (self in (Fold.VALID, Fold.DEV))
 
     def allows_phrase(self, held_out: bool) -> bool:
         """Whether a phrase may be used: validation meets known ones too, or it would not sound like a call."""

@@ -36,8 +36,11 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / f"shard-{index:05d}.npz"
 
 
-def make_shard(wanted: Recipe, folder: Path, index: int) -> float:
-    """Make one shard, unless it is there or another run makes it; returns the CPU seconds it took."""
+def make_shard(wanted: Recipe, folder: Path, index: int, stems: Path | None = None) -> float:
+    """Make one shard, unless it is there or another run makes it; returns the CPU seconds it took.
+
+    ``stems``: where the same calls go as they were before the line.
+    """
     path = shard_path(folder, index)
     if path.exists() or not _claim(path):
         return 0.0
@@ -49,25 +52,28 @@ def make_shard(wanted: Recipe, folder: Path, index: int) -> float:
             make_conversation(material, wanted.seed, number, wanted.frames, patient=wanted.patient)
             for number in range(first, first + wanted.conversations)
         ]
+        if stems is not None:
+            write(shard_of([call.before_the_line for call in found]), shard_path(stems, index))
         write(shard_of(found, audio=wanted.audio), path)
     finally:
         _claim_file(path).unlink(missing_ok=True)
     return _cpu_s() - began
 
 
-def make(wanted: Recipe, folder: Path, hours: float, jobs: int) -> float:
+def make(wanted: Recipe, folder: Path, hours: float, jobs: int, stems: Path | None = None) -> float:
     """All shards of ``hours``; returns the CPU seconds spent. Raises ``AgentError``."""
-    settle(wanted, folder)
+    for each in filter(None, (folder, stems)):
+        settle(wanted, each)
     todo = [index for index in range(wanted.shards_for(hours)) if not shard_path(folder, index).exists()]
     spent, began = 0.0, time.monotonic()
     if jobs <= 1:
         for done, index in enumerate(todo, 1):
-            spent += make_shard(wanted, folder, index)
+            spent += make_shard(wanted, folder, index, stems)
             _tell(done, len(todo), wanted, spent, began)
         return spent
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_bound_to_us) as pool:
-        waiting = [pool.submit(make_shard, wanted, folder, index) for index in todo]
+        waiting = [pool.submit(make_shard, wanted, folder, index, stems) for index in todo]
         for done, finished in enumerate(as_completed(waiting), 1):
             spent += finished.result()
             _tell(done, len(todo), wanted, spent, began)
@@ -143,7 +149,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--no-share-alike", action="store_true", help="leave out recordings under CC BY-SA")
     parser.add_argument("--audio", action="store_true", help="keep both channels as u-law beside the features")
-    parser.add_argument("--patient", action="store_true", help="we wait 1.6 s after each turn: for judging only")
+    parser.add_argument("--stems", type=Path, help="folder for the same calls before the line (agent.training.mixing)")
+    parser.add_argument(
+        "--patient",
+        action="store_true",
+        help="we wait 1.6 s after each turn and never stop for anybody: for judging only",
+    )
     return parser.parse_args(argv)
 
 
@@ -165,7 +176,7 @@ def main(argv: Sequence[str]) -> int:
             conversations=min(CONVERSATIONS, max(1, math.ceil(asked.hours * 3600 / FRAME_S / FRAMES))),
         )
         _quietly()
-        spent = make(wanted, asked.out, asked.hours, asked.jobs)
+        spent = make(wanted, asked.out, asked.hours, asked.jobs, asked.stems)
     except AgentError as wrong:
         sys.stderr.write(f"{wrong}\n")
         return 2

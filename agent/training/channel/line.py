@@ -84,19 +84,7 @@ class Line:
 
 def over_the_line(tracks: Tracks, condition: Condition, rng: Rng) -> Line:
     """Mix, and send through the line."""
-    room = (
-        impulse(rng, seconds=max(0.02, condition.room_s), wet=float(rng.uniform(0.2, 0.9)))
-        if condition.room_s
-        else None
-    )
-    gain = np.float32(10 ** ((condition.level_db - LEVEL_DB) / 20))
-    near = tracks["caller"]
-    far = tracks["side"] + tracks["tv"] + tracks["noise"]
-    if room is not None:
-        near = filtered(near, room)
-    if far.any():
-        far = filtered(far, impulse(rng, seconds=float(rng.uniform(0.15, 0.6)), wet=float(rng.uniform(0.8, 2.0))))
-    sound = (near + far) * gain
+    sound = in_the_room(tracks, condition, rng) * np.float32(10 ** ((condition.level_db - LEVEL_DB) / 20))
     if condition.gain_swing_db:
         sound *= _swing(sound.size, condition.gain_swing_db, rng)
     echo = _echo(tracks["own"], condition, rng)
@@ -118,6 +106,17 @@ def over_the_line(tracks: Tracks, condition: Condition, rng: Rng) -> Line:
     lost = losses(frames, condition.loss, condition.burst, rng) | stalls(frames, condition.stalls, rng)
     own = g711(tracks["own"], alaw=condition.codec == "alaw")
     return Line(concealed(mixed, lost), own, echo, floor_db)
+
+
+def in_the_room(tracks: Tracks, condition: Condition, rng: Rng) -> Audio:
+    """What the caller's telephone hears before any line: the caller and others, as loud as they were said."""
+    near = tracks["caller"]
+    if condition.room_s:
+        near = filtered(near, impulse(rng, seconds=max(0.02, condition.room_s), wet=float(rng.uniform(0.2, 0.9))))
+    far = tracks["side"] + tracks["tv"] + tracks["noise"]
+    if far.any():
+        far = filtered(far, impulse(rng, seconds=float(rng.uniform(0.15, 0.6)), wet=float(rng.uniform(0.8, 2.0))))
+    return near + far
 
 
 def _echo(own: Audio, condition: Condition, rng: Rng) -> Audio:

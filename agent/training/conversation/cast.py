@@ -19,8 +19,6 @@ from agent.training.voices.roster import synth
 from agent.training.voices.spoken import Audio, at_level
 
 Rng = np.random.Generator
-HUMAN: Final = 0.45
-"""Share of calls whose caller is made of recordings, as far as they go."""
 HUMAN_EVENT: Final = 0.3
 SOFTER_DB: Final = (-10.0, 0.0)
 """Backchannels and tics are softer than speech."""
@@ -35,7 +33,7 @@ class Cast:
 
     def __init__(self, material: Material, rng: Rng) -> None:
         self._material, self._rng = material, rng
-        self.human = material.humans is not None and rng.random() < HUMAN
+        self.human = material.humans is not None and rng.random() < material.human_share
         self.persona = draw_persona(material.voices, rng)
         others = [spec for spec in material.voices if not spec.digits_only]
         self.other = draw_persona(others, rng)

@@ -165,7 +165,7 @@ class Director:
             return None
         if self._ducks:
             self._ducked.append((onset + round(self._rng.uniform(0.15, 0.32) * RATE_HZ), end + RATE_HZ // 4))
-        after = stops_after(kind, self._rng)
+        after = stops_after(kind, self._rng, patient=self._patient)
         return None if after is None else onset + after
 
     def _interruption(self, onset: int) -> int | None:

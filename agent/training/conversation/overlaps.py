@@ -25,8 +25,10 @@ APART: Final = 11_200
 """… with at least 1.4 s from one onset to the next."""
 STUMBLES: Final = 0.12
 """How often we stop for something that takes nothing: stopping must not tell the class."""
-STANDS_FAST: Final = 0.06
-"""How often we do not stop for an interruption."""
+STANDS_FAST: Final = 0.35
+"""How often we do not stop for an interruption: if we always did, going on would tell that it is none."""
+SLOW: Final = 0.3
+"""How often it takes us more than 1.2 s to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,13 @@ def plan(length: int, rng: Rng) -> list[Planned]:
     return found
 
 
-def stops_after(kind: Overlap, rng: Rng) -> int | None:
-    """Samples from an event's onset until we are silent; ``None`` where we go on."""
+def stops_after(kind: Overlap, rng: Rng, *, patient: bool = False) -> int | None:
+    """Samples from an event's onset until we are silent; ``None`` where we go on, as the patient always do."""
+    if patient:
+        return None
     if kind is Overlap.TAKES:
         if rng.random() < STANDS_FAST:
             return None
-        slow = rng.random() < 0.15
+        slow = rng.random() < SLOW
         return round((rng.uniform(1.2, 2.8) if slow else rng.uniform(0.25, 1.2)) * RATE_HZ)
     return round(rng.uniform(0.25, 1.2) * RATE_HZ) if rng.random() < STUMBLES else None

@@ -1,7 +1,7 @@
 """Recorded people, spliced into simulated calls: clips of a folder with a manifest, training speakers only.
 
-Columns of ``manifest.csv``: ``path split kind text speaker seconds source licence``. Rows of another split than
-``train`` are never opened. Speakers are divided once more: our own validation has voices that training never met.
+Columns of ``manifest.csv``: ``path split kind text speaker seconds source licence``. Only the fold ``dev`` opens rows
+of another split than ``train``. Speakers are divided once more: our own validation has voices that training never met.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from agent.voice.numbers import ONES
 from telephony.audio.levels import to_float
 
 COLUMNS: Final = ("path", "split", "kind", "text", "speaker", "seconds", "source", "licence")
-SPLIT: Final = "train"
+SPLIT, DEV_SPLIT = "train", "dev"
 LEVEL_DB: Final = -22.0
 READ_ALOUD: Final = "LibriSpeech"
 """Sources whose clips were cut after some seconds: what they say may not be finished."""
@@ -113,10 +113,12 @@ def _read(folder: Path, fold: Fold, share_alike: bool) -> tuple[HumanClip, ...]:
         raise TrainingError(f"{folder}/manifest.csv: needs the columns {', '.join(sorted(missing))}")
     found = []
     for row in rows:
-        if row["split"] != SPLIT or (SHARE_ALIKE in row["licence"] and not share_alike):
+        if row["split"] != (DEV_SPLIT if fold is Fold.DEV else SPLIT) or (
+            SHARE_ALIKE in row["licence"] and not share_alike
+        ):
             continue
         # Noise and music have no speaker: both sides use them.
-        if row["speaker"] and not fold.allows(held_out(row["speaker"], SPEAKERS_HELD_OUT)):
+        if fold is not Fold.DEV and row["speaker"] and not fold.allows(held_out(row["speaker"], SPEAKERS_HELD_OUT)):
             continue
         finished = not row["source"].startswith(READ_ALOUD)
         try:
