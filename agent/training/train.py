@@ -7,6 +7,7 @@ step. Progress goes to ``OUT/log.jsonl`` and to stderr. ``--device cuda`` uses a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -24,17 +25,22 @@ from torch import Tensor
 from agent.errors import AgentError
 from agent.training.dataset import INPUTS, WORDS, Batch, Dataset
 from agent.training.errors import TrainingError
+from agent.training.mixing import mixed
 from agent.training.net.floor import FloorNet, FloorSizes, parameters
 from agent.training.net.loss import losses, total
 from agent.training.net.words import WordNet, WordSizes, word_loss
 from agent.training.shard import paths
 
 WARM_UP: Final = 40
+RATE: Final = 2e-3
+"""The highest learning rate."""
 LOWEST: Final = 0.02
 """The learning rate at the end, against its highest."""
 CLIP: Final = 1.0
 CHECKPOINT: Final = "checkpoint.pt"
 TOLD_EVERY: Final = 20
+MIXED: Final = ("mel_caller", "mel_own", "sound", "overlap")
+"""What another line changes."""
 TOWERS: Final = ("floor", "words")
 
 
@@ -44,22 +50,29 @@ class Plan:
 
     steps: int
     batch: int = 16
-    rate: float = 2e-3
+    rate: float = RATE
     decay: float = 0.01
     seed: int = 1
     tower: str = "floor"
     sizes: dict[str, int] = field(default_factory=dict)
     """Sizes that differ from the net's own."""
+    stems: bool = False
+    """The data are calls before the line: each pass sends them over new lines (``mixing``)."""
+    start: str = ""
+    """Checksum of the checkpoint whose weights it starts from; empty: from nothing."""
 
 
 class Trainer:
     """Net, optimiser and how far they are."""
 
-    def __init__(self, plan: Plan, data: Dataset, device: str = "cpu") -> None:
+    def __init__(self, plan: Plan, data: Dataset, device: str = "cpu", start: Path | None = None) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.data, self.step = plan, data, 0
         self.device = torch.device(device)
-        self.net = build(plan.tower, plan.sizes).to(self.device)
+        self.net = build(plan.tower, plan.sizes)
+        if start is not None:
+            self.net.load_state_dict(load(start)["net"])
+        self.net.to(self.device)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=plan.decay)
 
     def one_step(self) -> dict[str, float]:
@@ -79,6 +92,8 @@ class Trainer:
         return {"loss": loss.item(), **{name: value.item() for name, value in found.items()}}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        if self.plan.stems:
+            batch = over_new_lines(batch, self.plan.seed, self.step, self.device)
         inputs, labels = tensors(batch, self.device)
         start = self.net.start(len(inputs[0]))
         if self.plan.tower == "words":
@@ -118,6 +133,14 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
+def checksum(path: Path) -> str:
+    """SHA-256 of a file. Raises ``TrainingError``."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as lacking:
+        raise TrainingError(f"{path}: {lacking.strerror}") from None
+
+
 def build(tower: str, sizes: dict[str, int]) -> FloorNet | WordNet:
     """An untrained net. Raises ``TrainingError`` for a tower that we do not know."""
     if tower not in TOWERS:
@@ -154,6 +177,13 @@ def tensors(batch: Batch, device: torch.device) -> tuple[list[Tensor], dict[str,
     return inputs, labels
 
 
+def over_new_lines(batch: Batch, seed: int, step: int, device: torch.device) -> Batch:
+    """The calls of ``batch`` over lines that ``seed`` and ``step`` decide."""
+    generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
+    stems = {name: torch.from_numpy(array).to(device) for name, array in batch.items() if name in MIXED}
+    return batch | {name: value.cpu().numpy() for name, value in mixed(stems, generator).items()}
+
+
 def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 100) -> None:
     """Train to the end of the plan or of ``minutes``; checkpoints and a log on the way."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -182,7 +212,7 @@ def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 1
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.train", description="Train a net.")
-    parser.add_argument("--data", type=Path, required=True, help="folder of shards")
+    parser.add_argument("--data", type=Path, required=True, nargs="+", help="folders of shards")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log; an old one goes on")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
@@ -192,13 +222,27 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
+    parser.add_argument("--stems", action="store_true", help="the data are calls before the line (make --stems)")
+    parser.add_argument("--start", type=Path, help="checkpoint to begin with")
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
     sizes = {"hidden": asked.hidden} if asked.hidden else {}
-    plan = Plan(steps=asked.steps, batch=asked.batch, seed=asked.seed, tower=asked.tower, sizes=sizes)
     try:
-        data = Dataset(paths(asked.data), batch=plan.batch, seed=plan.seed, words=plan.tower == "words")
-        trainer = Trainer(plan, data, asked.device)
+        plan = Plan(
+            steps=asked.steps,
+            batch=asked.batch,
+            rate=asked.rate,
+            seed=asked.seed,
+            tower=asked.tower,
+            sizes=sizes,
+            stems=asked.stems,
+            start=checksum(asked.start) if asked.start else "",
+        )
+        shards = [path for folder in asked.data for path in paths(folder)]
+        words = plan.tower == "words"
+        data = Dataset(shards, batch=plan.batch, seed=plan.seed, augment=not plan.stems, words=words)
+        trainer = Trainer(plan, data, asked.device, asked.start)
         if (asked.out / CHECKPOINT).exists():
             trainer.restore(asked.out / CHECKPOINT)
         sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}\n")

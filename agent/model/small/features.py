@@ -73,6 +73,21 @@ class LogMel:
         self._past[row] = past
 
 
+def window() -> NDArray[np.float32]:
+    """``[200]``."""
+    return _tables()[0]
+
+
+def filters() -> NDArray[np.float32]:
+    """``[129, 40]``: power spectrum to bands."""
+    return _tables()[1]
+
+
+def mel_centres_hz() -> NDArray[np.float64]:
+    """Where each band is loudest."""
+    return _mel_to_hz(np.linspace(_hz_to_mel(LOW_HZ), _hz_to_mel(HIGH_HZ), BANDS + 2))[1:-1]
+
+
 def _codes(line: NDArray[np.float32], frames: int) -> Codes:
     window, filters = _tables()
     if not frames:
