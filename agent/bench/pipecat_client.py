@@ -2,7 +2,8 @@
 
     python -c "from agent.bench.pipecat_client import main; main()" URL CALLER.wav SECONDS OUT.npz
 
-``OUT.npz``: ``at`` (when each frame came, seconds from the caller's first sample), ``size`` (its samples), ``pcm``.
+``OUT.npz``: ``at`` (when each frame came, seconds from the caller's first sample), ``size`` (its samples), ``pcm``,
+``sent_late`` (by how much each frame of the caller was handed to the pipeline later than it was spoken, seconds).
 Prints the messages of the context as JSON.
 """
 
@@ -44,17 +45,18 @@ class Ear(FrameProcessor):  # type: ignore[misc]  # Pipecat is not type-checked 
         await self.push_frame(frame, direction)
 
 
-async def speak(worker: PipelineWorker, audio: bytes, rate_hz: int, seconds: float) -> float:
-    """The caller's audio at its own pace, then silence; when it began."""
+async def speak(worker: PipelineWorker, audio: bytes, rate_hz: int, seconds: float) -> tuple[float, list[float]]:
+    """The caller's audio at its own pace, then silence; when it began, and how late each frame was."""
     size = 2 * int(rate_hz * FRAME_S)
     loop = asyncio.get_running_loop()
-    begin = loop.time()
+    begin, late = loop.time(), []
     for n in range(int(seconds / FRAME_S)):
         await asyncio.sleep(max(0.0, begin + (n + 1) * FRAME_S - loop.time()))  # a frame can be sent when it is spoken
+        late.append(loop.time() - begin - (n + 1) * FRAME_S)
         piece = audio[n * size : (n + 1) * size].ljust(size, b"\0")
         await worker.queue_frame(InputAudioRawFrame(audio=piece, sample_rate=rate_hz, num_channels=1))
     await worker.queue_frame(EndFrame())
-    return begin
+    return begin, late
 
 
 async def call(url: str, path: str, seconds: float, out: str) -> None:
@@ -77,11 +79,11 @@ async def call(url: str, path: str, seconds: float, out: str) -> None:
         await worker.queue_frame(LLMRunFrame())
         await asyncio.wait_for(started.wait(), 20.0)
         await asyncio.sleep(1.0)  # the session is open: audio before that is dropped by the service
-        begin = await speak(worker, audio, rate_hz, seconds)
+        begin, late = await speak(worker, audio, rate_hz, seconds)
         await running
     sizes = [len(frame) // 2 for frame in ear.frames]
     pcm = np.frombuffer(b"".join(ear.frames), "<i2")
-    np.savez(out, at=np.array(ear.at) - begin, size=np.array(sizes, np.int64), pcm=pcm)
+    np.savez(out, at=np.array(ear.at) - begin, size=np.array(sizes, np.int64), pcm=pcm, sent_late=np.array(late))
     sys.stdout.write(json.dumps(context.get_messages()) + "\n")
 
 

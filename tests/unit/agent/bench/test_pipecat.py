@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.bench.pipecat import FRAME, RATE_HZ, Heard, burst_line, chirp, compare, judge, response_ms
+from agent.bench.pipecat import FRAME, RATE_HZ, Heard, burst_line, chirp, compare, judge, punctuality, response_ms
 
 
 def heard(line: np.ndarray[tuple[int], np.dtype[np.int16]], delay_s: float) -> Heard:
@@ -14,6 +14,7 @@ def heard(line: np.ndarray[tuple[int], np.dtype[np.int16]], delay_s: float) -> H
         size=np.full(count, FRAME, np.int64),
         pcm=line[: count * FRAME],
         context=[],
+        sent_late=np.full(count, 0.002),
     )
 
 
@@ -41,6 +42,15 @@ def test_doors_are_compared_sound_by_sound_and_misses_are_counted() -> None:
     found = compare({"socket": [50.0, 60.0, inf, 70.0], "pipecat": [60.0, 80.0, 55.0, inf]})
     assert found["added_ms"] == {"n": 2, "misses": 0, "p5": 10.0, "p50": 10.0, "p95": 20.0}
     assert found["pipecat_ms"]["misses"] == 1
+
+
+def test_frames_that_were_sent_late_are_told_apart_from_frames_that_came_late() -> None:
+    call = heard(np.zeros(RATE_HZ, np.int16), 0.1)
+    call.at[10:20] += 0.03
+    told = punctuality([call])
+    assert told["sent_late_ms"]["p95"] == pytest.approx(2.0)
+    assert told["came_late_ms"]["p50"] == pytest.approx(0.0, abs=0.1)
+    assert told["came_late_ms"]["p95"] == pytest.approx(30.0, abs=0.1)
 
 
 def utterance(said: str, unheard: str = "") -> dict[str, str]:
