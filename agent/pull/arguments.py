@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source", type=Path, metavar="PATH", help="a folder or archive instead")
     parser.add_argument("--url", default="", help="an archive that the catalogue does not know; needs --sha256")
     parser.add_argument("--sha256", default="", metavar="HEX", help="checksum of the archive")
-    parser.add_argument("--kind", choices=("kokoro", "piper", "sherpa", "whisper"), help="who loads it (--url, --from)")
+    parser.add_argument(
+        "--kind", choices=("kokoro", "moshi", "piper", "sherpa", "whisper"), help="who loads it (--url, --from)"
+    )
     parser.add_argument("--mirror", default="", metavar="URL", help="take the files from here; the pins stay")
 
 
@@ -60,6 +62,7 @@ def _list(arguments: argparse.Namespace, models: Any) -> Answer:
 
 
 def _pull(arguments: argparse.Namespace, models: Any, ask: TextIO | None) -> Answer:
+    from agent.config_load import process_environment
     from agent.pull.catalogue import Kind
     from agent.pull.command import Order, pull
 
@@ -76,6 +79,7 @@ def _pull(arguments: argparse.Namespace, models: Any, ask: TextIO | None) -> Ans
                 mirror=arguments.mirror,
                 accepted=arguments.accept_licence,
                 quiet=arguments.json,
+                token=process_environment().get("HF_TOKEN", ""),
             ),
             models,
             ask=ask,

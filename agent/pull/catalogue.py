@@ -2,7 +2,8 @@
 
 Where the checksums are from: LFS digests of the pinned revision, each found alike in several independent public
 records; those of ``whisper-tiny.en`` and of Kokoro's ONNX file were hashed again from the bytes that packages carry.
-A file that has another checksum is refused, so a wrong pin can only fail, never let something else in.
+A file that has another checksum is refused, so a wrong pin can only fail, never let something else in. Of two files
+no public record tells the digest: the revision is pinned, and names their Git LFS pointers, which hold it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ class Kind(StrEnum):
     """A streaming recogniser: ``ears.recogniser = sherpa``."""
     WHISPER = "whisper"
     """Transcripts after the call: ``crosstalk transcribe``."""
+    MOSHI = "moshi"
+    """A model that hears and speaks, for a GPU: ``engine.model``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +46,14 @@ class PinnedFile:
     url: str
     size: int
     sha256: str
+    pointer: str = ""
+    """Where no checksum is known here: address of the file's Git LFS pointer at the pinned revision, which holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedModel:
     name: str
+    """With a slash for the models of a hub that are named so everywhere."""
     kind: Kind
     about: str
     """What it is for, one line."""
@@ -112,6 +118,51 @@ def _ljspeech(quality: str, about: str, pins: Pins) -> PinnedModel:
     files = _files(base, pins)
     return PinnedModel(name=f"piper-ljspeech-{quality}", kind=Kind.PIPER, about=about, licence=licence, files=files)
 
+
+_MIMI: Final = (
+    "tokenizer-e351c8d8-checkpoint125.safetensors",
+    384_644_900,
+    "09b782f0629851a271227fb9d36db65c041790365f11bbe5d3d59369cf863f50",
+)
+_PIECES: Final = (
+    "tokenizer_spm_32k_3.model",
+    552_778,
+    "78d4336533ddc26f9acf7250d7fb83492152196c6ea4212c841df76933f18d2d",
+)
+
+
+def _speech(
+    name: str, revision: str, about: str, licence: Licence, pins: Pins, *, by_pointer: tuple[str, ...] = ()
+) -> PinnedModel:
+    """``by_pointer``: files whose checksum their pointer at ``revision`` tells."""
+    base = f"{_HUB}/{name}"
+    pointed = tuple(
+        PinnedFile(
+            name=file,
+            url=f"{base}/resolve/{revision}/{file}",
+            size=0,
+            sha256="",
+            pointer=f"{base}/raw/{revision}/{file}",
+        )
+        for file in by_pointer
+    )
+    shared = {file: (size, sha) for file, size, sha in (_MIMI, _PIECES)}
+    files = pointed + _files(f"{base}/resolve/{revision}", pins | shared)
+    return PinnedModel(name=name, kind=Kind.MOSHI, about=about, licence=licence, files=files)
+
+
+_KYUTAI: Final = Licence(
+    id="CC-BY-4.0",
+    holder="Kyutai",
+    url="https://creativecommons.org/licenses/by/4.0/",
+    note="English. It speaks freely and knows no roles: nothing that it says is checked by anybody.",
+)
+_NVIDIA: Final = Licence(
+    id="LicenseRef-NVIDIA-Open-Model",
+    holder="NVIDIA (on Moshi by Kyutai, CC-BY-4.0)",
+    url="https://huggingface.co/nvidia/personaplex-7b-v1",
+    note="Accept it on that page with an account first, and put the account's token into HF_TOKEN.",
+)
 
 _KOKORO: Final = PinnedModel(
     name="kokoro-en",
@@ -252,4 +303,36 @@ _MODELS: Final = (
     ),
 )
 
-CATALOGUE: Final[dict[str, PinnedModel]] = {model.name: model for model in _MODELS}
+_SPEECH: Final = (
+    _speech(
+        "kyutai/moshiko-pytorch-bf16",
+        "2bfc9ae6e89079a5cc7ed2a68436010d91a3d289",
+        "hears and speaks by itself (7B, a GPU of 24 GB or more): a male voice",
+        _KYUTAI,
+        {},
+        by_pointer=("model.safetensors",),
+    ),
+    _speech(
+        "kyutai/moshika-pytorch-bf16",
+        "a49141e28b3d9c947cf9aa5314431e1b11cbd2f5",
+        "the same with a female voice",
+        _KYUTAI,
+        {},
+        by_pointer=("model.safetensors",),
+    ),
+    _speech(
+        "nvidia/personaplex-7b-v1",
+        "fdaf4090a61cb315c138a1faee287ffd6c716309",
+        "the same kind of model with roles and eighteen voices",
+        _NVIDIA,
+        {
+            "model.safetensors": (
+                16_742_874_000,
+                "db1290db583cdaa6cb4de444ed279e0b586ca2a372b41434b07a7461c8c0e2f4",
+            ),
+            "voices.tgz": (6_095_521, "8564e9ca7a06ca723b07c3a77c623f0faa5937d04b2647b3a727b06c5ca0b7bb"),
+        },
+    ),
+)
+
+CATALOGUE: Final[dict[str, PinnedModel]] = {model.name: model for model in (*_MODELS, *_SPEECH)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -21,6 +21,7 @@ USE: Final[dict[Kind, str]] = {
     Kind.KOKORO: "voice.engine = kokoro, voice.model = {name} (pip install 'crosstalk-voice[kokoro]')",
     Kind.PIPER: "voice.engine = piper, voice.model = {name} (and the program piper: see docs/howto/models.md)",
     Kind.SHERPA: "ears.recogniser = sherpa, ears.sherpa_model = {name} (pip install 'crosstalk-voice[sherpa]')",
+    Kind.MOSHI: "crosstalk serve --model {name} (pip install 'crosstalk-voice[gpu]'; see docs/howto/gpu.md)",
     Kind.WHISPER: "crosstalk transcribe RECORDING --model {name} (pip install 'crosstalk-voice[whisper]')",
 }
 """How a model is put to use once it is there."""
@@ -39,6 +40,8 @@ class Order:
     mirror: str = ""
     accepted: bool = False
     quiet: bool = False
+    token: str = field(default="", repr=False)
+    """Of an account at the hub that holds the models."""
 
 
 def pull(
@@ -57,7 +60,7 @@ def pull(
     if pinned is not None and order.source is not None:
         done = import_pinned(pinned, folder, order.source)
     elif pinned is not None:
-        done = pull_pinned(pinned, folder, downloader or Downloader(), progress, mirror=order.mirror)
+        done = pull_pinned(pinned, folder, downloader or Downloader(token=order.token), progress, mirror=order.mirror)
     elif order.source is not None:
         done = import_unknown(order.name, order.source, order.kind, folder, order.sha256)
     else:

@@ -26,6 +26,7 @@ TRIES: Final = 4
 PAUSES_S: Final = (0.5, 2.0, 5.0)
 BLOCK: Final = 1 << 18
 MOST_REDIRECTS: Final = 5
+HUB: Final = "huggingface.co"
 USER_AGENT: Final = "crosstalk-pull"
 
 Progress = Callable[[int, int], None]
@@ -76,9 +77,13 @@ class Downloader:
         context: ssl.SSLContext | None = None,
         timeout_s: float = TIMEOUT_S,
         pause: Callable[[float], None] = time.sleep,
+        token: str = "",
+        hub: str = HUB,
     ) -> None:
+        """``token``: of an account, told to the host ``hub`` alone and to no host that it sends us to."""
         https = urllib.request.HTTPSHandler(context=context or ssl.create_default_context())
         self._opener = urllib.request.build_opener(https, _OnlySafeRedirects())
+        self._token, self._hub = token, hub
         self._timeout_s = timeout_s
         self._pause = pause
 
@@ -105,13 +110,34 @@ class Downloader:
                 self._pause(PAUSES_S[min(failures, len(PAUSES_S)) - 1])
         check_file(part, size=size, sha256=sha256, name=url)
 
+    def read(self, url: str, *, most: int) -> bytes:
+        """A small file, whole. Raises ``PullFailed``."""
+        check_url(url)
+        try:
+            with self._opener.open(self._request(url), timeout=self._timeout_s) as answer:
+                data: bytes = answer.read(most + 1)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                raise PullFailed(f"{url}: HTTP {refused.code} {refused.reason}{_hint(refused.code)}") from None
+        except (urllib.error.URLError, OSError, http.client.HTTPException) as broken:
+            raise PullFailed(f"{url}: {broken}") from None
+        if len(data) > most:
+            raise PullFailed(f"{url}: more than {most} bytes")
+        return data
+
+    def _request(self, url: str) -> urllib.request.Request:
+        request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+        if self._token and (urlsplit(url).hostname or "") == self._hub:
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        return request
+
     def _is_whole(self, part: Path, size: int | None) -> bool:
         return size is not None and part.exists() and part.stat().st_size >= size
 
     def _once(self, url: str, part: Path, size: int | None, progress: Progress) -> None:
         """One request. Raises ``_Broken`` for what may be tried again, ``PullFailed`` for what will not change."""
         have = _bytes_of(part)
-        request = urllib.request.Request(url, headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
+        request = self._request(url)
         if have:
             request.add_header("Range", f"bytes={have}-")
         try:
@@ -139,8 +165,7 @@ class Downloader:
                 raise _Broken("the server has no such part")
             if refused.code in (408, 425, 429) or refused.code >= 500:
                 raise _Broken(f"HTTP {refused.code} {refused.reason}")
-            hint = " (the publisher wants an account for it)" if refused.code in (401, 403) else ""
-            raise PullFailed(f"{url}: HTTP {refused.code} {refused.reason}{hint}")
+            raise PullFailed(f"{url}: HTTP {refused.code} {refused.reason}{_hint(refused.code)}")
 
     def _copy(self, answer: Any, file: IO[bytes], have: int, total: int | None, progress: Progress, url: str) -> None:
         progress(have, total or 0)
@@ -152,6 +177,14 @@ class Downloader:
             progress(have, total or 0)
         if total is not None and have < total:
             raise _Broken(f"the connection ended after {have} of {total} bytes")
+
+
+def _hint(code: int) -> str:
+    return (
+        " (the publisher wants an account for it: accept its terms there, and set HF_TOKEN)"
+        if code in (401, 403)
+        else ""
+    )
 
 
 def check_file(path: Path, *, size: int | None, sha256: str, name: str) -> None:

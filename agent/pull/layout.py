@@ -12,6 +12,7 @@ WANTED: Final[dict[Kind, tuple[tuple[str, ...], ...]]] = {
     Kind.KOKORO: (("*.onnx",), ("voices*.bin", "voices*.npz")),
     Kind.PIPER: (("*.onnx",), ("*.onnx.json",)),
     Kind.SHERPA: (("tokens.txt",), ("encoder*.onnx",), ("decoder*.onnx",), ("joiner*.onnx",)),
+    Kind.MOSHI: (("model.safetensors",), ("tokenizer*.safetensors",), ("tokenizer*.model",)),
     Kind.WHISPER: (("model.bin",), ("config.json",), ("tokenizer.json",), ("vocabulary.txt", "vocabulary.json")),
 }
 """Patterns of names; of each group one file must be there."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agent.pull.archive import is_archive, unpack
 from agent.pull.catalogue import Kind, Licence, PinnedFile, PinnedModel
@@ -18,6 +18,10 @@ from agent.pull.layout import kind_of
 from agent.pull.store import Held, HeldFile, ModelFolder, files_of
 
 SHA256: Final = re.compile(r"[0-9a-f]{64}")
+POINTER: Final = re.compile(
+    r"version https://git-lfs\.github\.com/spec/v1\noid sha256:(?P<sha256>[0-9a-f]{64})\nsize (?P<size>\d{1,15})\n?"
+)
+POINTER_BYTES: Final = 1024
 UNKNOWN: Final = Licence(
     id="unknown",
     holder="whoever publishes it",
@@ -48,6 +52,7 @@ def pull_pinned(
     there = _whole(folder, model)
     if there is not None:
         return there
+    model = with_checksums(model, downloader)
     with folder.work(model.name, keep=True) as work:
         folder.require_space(model.size - sum(_bytes(work / file.name) for file in model.files))
         for file in model.files:
@@ -65,6 +70,11 @@ def import_pinned(model: PinnedModel, folder: ModelFolder, source: Path) -> Pull
         _clear(work)
         _gather(folder, source, work)
         for file in model.files:
+            if not file.sha256:
+                raise PullFailed(
+                    f"{file.name} of {model.name}: its checksum is asked of the publisher, so it can only be pulled; "
+                    "a folder that you answer for is served by its path"
+                )
             if not (work / file.name).is_file():
                 raise PullFailed(f"{source} holds no {file.name}, which {model.name} needs")
             check_file(work / file.name, size=file.size, sha256=file.sha256, name=f"{source}: {file.name}")
@@ -150,10 +160,31 @@ def _published(folder: ModelFolder, work: Path, model: PinnedModel, source: str)
 def _whole(folder: ModelFolder, model: PinnedModel) -> Pulled | None:
     """The model where it is there already, with the files of today's pins."""
     held = folder.get(model.name)
-    wanted = _pinned_files(model)
-    if held is None or held.files != wanted or folder.problems(held):
+    if held is None or not _same_files(held.files, model.files) or folder.problems(held):
         return None
     return Pulled(held=held, folder=folder.path(model.name), fresh=False)
+
+
+def _same_files(held: tuple[HeldFile, ...], wanted: tuple[PinnedFile, ...]) -> bool:
+    """A file whose checksum is not known here was checked when it came, by the same revision's pointer."""
+    return [(file.name, file.sha256) for file in held] == [
+        (file.name, file.sha256 or have.sha256) for file, have in zip(wanted, held, strict=False)
+    ] and len(held) == len(wanted)
+
+
+def with_checksums(model: PinnedModel, downloader: Downloader) -> PinnedModel:
+    """``model`` with what the pointers of its files tell. Raises ``PullFailed``."""
+    files = tuple(
+        file if file.sha256 else replace(file, pointer="", **_pointed(file, downloader)) for file in model.files
+    )
+    return replace(model, files=files)
+
+
+def _pointed(file: PinnedFile, downloader: Downloader) -> dict[str, Any]:
+    found = POINTER.fullmatch(downloader.read(file.pointer, most=POINTER_BYTES).decode("utf-8", "replace"))
+    if found is None:
+        raise PullFailed(f"{file.pointer}: no Git LFS pointer, so {file.name} has no checksum")
+    return {"sha256": found["sha256"], "size": int(found["size"])}
 
 
 def _pinned_files(model: PinnedModel) -> tuple[HeldFile, ...]:

@@ -37,6 +37,8 @@ class Files:
     """Where everything is sent to."""
     moved: dict[str, str] = field(default_factory=dict)
     """Paths that are somewhere else."""
+    tokens: list[str] = field(default_factory=list)
+    """``Authorization`` of each request."""
     stall_after: int = -1
     """Bytes after which the next answer stops coming."""
 
@@ -51,6 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
         files: Files = self.server.files  # type: ignore[attr-defined]
         wanted = self.headers.get("Range", "")
         files.asked.append((self.path, wanted))
+        files.tokens.append(self.headers.get("Authorization", ""))
         target = files.redirect or files.moved.get(self.path, "")
         if target:
             self.send_response(302)
@@ -60,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         if files.status:
             self.send_error(files.status.pop(0))
             return
-        data = files.data.get(self.path.rsplit("/", 1)[-1])
+        data = files.data.get(self.path, files.data.get(self.path.rsplit("/", 1)[-1]))
         if data is None:
             self.send_error(404)
             return
