@@ -64,7 +64,10 @@ FORBIDDEN: dict[str, set[str]] = {
         f"agent.model.moshi.{name}": {"torch"}
         for name in ("config", "extra", "layout", "orders", "planner", "published")
     },
-    **{f"agent.model.{name}": {"torch"} for name in ("baseline", "duet", "fakes", "parts", "protocol", "registry", "small")},
+    **{
+        f"agent.model.{name}": {"torch"}
+        for name in ("baseline", "duet", "fakes", "hybrid", "parts", "protocol", "registry", "small")
+    },
     "agent.session": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
     "agent.switchboard": {"torch", "redis", "telephony.sip", "agent.store.sqlite", "agent.store.redis"},
 }
