@@ -133,6 +133,8 @@ class Lockstep:
         self._least = np.zeros(rows, np.int64)
         """Frames left over at each answer, the least since that was last looked at."""
         self._since_look = np.zeros(rows, np.int64)
+        self.age = np.zeros(rows, np.int64)
+        """Steps of each row since the model began it."""
         self.position = np.zeros(rows, np.int64)
         """Frames of the model's own audio that were handed out (or dropped) since the row began."""
         self.given = np.zeros(rows, np.int64)
@@ -147,7 +149,7 @@ class Lockstep:
         self._seated[row] = self._reset[row] = True
         self._together[row] = self._answered[row] = False
         self._least[row] = self._since_look[row] = 0
-        self.position[row] = self.given[row] = 0
+        self.position[row] = self.given[row] = self.age[row] = 0
 
     def leave(self, row: int) -> None:
         """The call is over; what is under way for it is for nobody."""
@@ -156,6 +158,7 @@ class Lockstep:
     def restart(self, row: int) -> None:
         """The model begins anew in the middle of a call, with its next step; what it has said is still said."""
         self._reset[row] = True
+        self.age[row] = 0
 
     # --- frames --------------------------------------------------------------------------------------------
 
@@ -251,6 +254,7 @@ class Lockstep:
         inputs.mask[:] = mask
         np.logical_and(self._reset, mask, out=inputs.reset)
         self._reset &= ~mask
+        self.age[mask] += 1
         self._together[:] = mask
         self._overdue = False
         return inputs

@@ -24,6 +24,7 @@ MOST_FRAMES: Final = 3000
 """A minute: a model that never pauses is told in parts."""
 MOST_WORDS: Final = 512
 """Of a model that tells words and makes no sound, the oldest are forgotten."""
+KEPT_WORDS: Final = 60
 PHRASE_ENDS: Final = (".", ",", "?", "!", ";", ":")
 
 
@@ -60,6 +61,13 @@ class OwnSpeech:
         self._out: deque[tuple[int, _Stretch, int]] = deque()
         """``(frame number, stretch, the model's frame)``"""
         self._leaving: list[_Stretch] = []
+        self.latest: deque[str] = deque(maxlen=KEPT_WORDS)
+        """The last words that were heard."""
+
+    @property
+    def is_speaking(self) -> bool:
+        """It sounds, or what sounded is still on its way."""
+        return self._now is not None or bool(self._out)
 
     @property
     def is_at_boundary(self) -> bool:
@@ -143,6 +151,7 @@ class OwnSpeech:
         ends = [min(w.last_piece + TAIL_FRAMES, n.start) for w, n in pairwise(words)]
         ends += [min(w.last_piece + TAIL_FRAMES, max(stretch.last, w.start) + 1) for w in words[-1:]]
         heard = [w.text for w, end in zip(words, ends, strict=True) if self._was_heard(stretch, w.start, end)]
+        self.latest += heard
         texts = [w.text for w in words]
         count = len(heard)
         unheard = texts[count:] if texts[:count] == heard else [text for text in texts if text not in heard]

@@ -37,6 +37,7 @@ from agent.pool.messages import (
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.lockstep import Lockstep
+from agent.scheduler.reprime import due_after, is_silent, retold
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import NO_FRAME, Seat
 from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, OutFlag
@@ -76,6 +77,8 @@ class Counters:
     failed_rows: int = 0
     """Seats given up because their own code raised."""
     floor_ignored: int = 0
+    reprimed: int = 0
+    """Rows that a model that speaks has begun anew in the middle of their call."""
     errors: list[str] = field(default_factory=list)
     """The last few failures, for the log."""
 
@@ -116,6 +119,8 @@ class Scheduler:
         if isinstance(model, HasSpeaker):
             _check(model.speaker.spec)
             self.lockstep = Lockstep(model.speaker, rows=rows, is_hushed=self._is_hushed, woven=self._woven)
+        self._reprime_after = due_after(model.speaker.spec) if isinstance(model, HasSpeaker) else 0
+        self._personas: dict[int, Persona] = {}
         self._stepped = np.zeros(rows, np.uint32)
         """Claims on the rows of the speaker's step that is under way."""
         self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm and self.lockstep is None else None
@@ -154,6 +159,7 @@ class Scheduler:
             message.call_id, row=row, number=number, profile=profile, delay=self._delay, emit=self.events.append
         )
         seat.may_prepare = self.admission.level < Degradation.NO_PREPARATION
+        seat.judge_overlaps(self._judges)
         self.table.seat(seat)
         self._pending_reset[row] = True
         self._played[row] = 0
@@ -164,6 +170,7 @@ class Scheduler:
             self._model_pcm[row] = 0
         if self.lockstep is not None:
             self.lockstep.join(row)
+            self._personas[row] = persona
         self.events.append(SeatOpened(call_id=message.call_id, row=row, seat=number))
         if self._fallback:
             self.events.append(EarsChanged(call_id=message.call_id, at=0, why=self._fallback))
@@ -297,8 +304,25 @@ class Scheduler:
                 if (seat := self.table.seats[row]) is not None:
                     seat.own.hear_text(self.lockstep.latest_frame(row), text)
             self._tell_words(output)
+        if self._reprime_after and self.lockstep.is_ready and not self.lockstep.is_under_way:
+            self._reprime(self.lockstep)
         if self.lockstep.begin(now):
             self._stepped[:] = self.table.numbers
+
+    def _reprime(self, lockstep: Lockstep) -> None:
+        """Tell rows whose window is nearly full again what they were told, where nobody speaks."""
+        for row in np.flatnonzero(lockstep.age >= self._reprime_after).tolist():
+            seat = self.table.seats[row]
+            if seat is None or not is_silent(seat):
+                continue
+            try:
+                lockstep.speaker.release(row)
+                lockstep.speaker.admit(row, retold(self._personas[row], seat))
+            except Exception as error:  # one call's fault must not touch the other rows
+                self._fail(seat, error)
+                continue
+            lockstep.restart(row)
+            self.counters.reprimed += 1
 
     @property
     def is_speaking(self) -> bool:
@@ -369,8 +393,9 @@ class Scheduler:
                 if seat is not None and seat.at:  # before its first frame no time of its own has passed
                     seat.skip(gap * FRAME_SAMPLES)
             if self.lockstep is not None and gap <= self.lockstep.frames:
+                awake = np.array([row for row in rows.tolist() if not self._is_held(row)], np.intp)
                 for _ in range(gap):
-                    self.lockstep.conceal(rows)
+                    self.lockstep.conceal(awake)
         group.next_tick = batch.tick + 1
         return group, True
 
@@ -518,7 +543,13 @@ class Scheduler:
         now = fallback_of(self.model)
         if now != self._fallback:
             self._fallback = now
+            for seat in self.table.calls():
+                seat.judge_overlaps(self._judges)
             self.events += [EarsChanged(call_id=seat.call_id, at=seat.at, why=now) for seat in self.table.calls()]
+
+    @property
+    def _judges(self) -> bool:
+        return self.model.spec.judges_overlaps and not self._fallback
 
     def set_level(self, level: Degradation) -> None:
         """Carry a degradation level out on the running calls."""

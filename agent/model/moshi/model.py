@@ -77,8 +77,8 @@ class MoshiModel:
             rate_out_hz=PHONE_HZ,
             emits_pcm=True,
             rows=tick.rows,
-            context_s=config.lm.context * config.step_ms / 1000,
-            on_context_full=OnContextFull.SLIDE,
+            context_s=int(tick.lm.ring.windows.min()) * config.step_ms / 1000,
+            on_context_full=OnContextFull.REPRIME if config.kind == "personaplex" else OnContextFull.SLIDE,
             bytes_per_row=row_bytes,
         )
 

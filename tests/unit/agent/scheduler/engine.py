@@ -46,9 +46,9 @@ class Engine:
         self.epochs: dict[str, list[int]] = {}
         self.speech: dict[str, list[bool]] = {}
 
-    def open(self, call_id: str = "a", **changes: Any) -> None:
+    def open(self, call_id: str = "a", *, persona: dict[str, Any] | None = None, **changes: Any) -> None:
         profile = replace(self.profile, **changes)
-        self.send(OpenSeat(call_id=call_id, profile=profile.to_json(), persona={}))
+        self.send(OpenSeat(call_id=call_id, profile=profile.to_json(), persona=persona or {}))
         opened = [e for e in self.events if isinstance(e, SeatOpened) and e.call_id == call_id][-1]
         self.seats[call_id] = (opened.row, opened.seat)
         self.played[call_id] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from agent.model.duet import WithEars
 from agent.model.fakes import EnergyEars, _Fake
-from agent.model.protocol import StepInput, StepOutput
+from agent.model.protocol import OnContextFull, Persona, StepInput, StepOutput
 from agent.pool.messages import AgentText, FloorMoved, UtteranceEnded, UtteranceStarted, WeaveText
 from agent.scheduler.own_speech import OWN
 from tests.unit.agent.scheduler.engine import LOUD, SILENCE, Engine
@@ -130,3 +131,46 @@ def test_texts_that_wait_are_bounded() -> None:
     model.pauses_after = 1
     one.run(4000)
     assert model.made_to_say == [f"text {n}" for n in range(32, 40)]
+
+
+class Forgetful(Narrator):
+    """Remembers four seconds; keeps what it was told."""
+
+    def __init__(self, rows: int = 2) -> None:
+        super().__init__(rows)
+        self.spec = replace(self.spec, context_s=4.0, on_context_full=OnContextFull.REPRIME)
+        self.told: list[str] = []
+
+    def admit(self, row: int, persona: Persona) -> None:
+        super().admit(row, persona)
+        self.told.append(persona.text)
+
+
+def test_row_is_told_its_role_again_in_a_silence_before_it_forgets() -> None:
+    model = Forgetful()
+    model.pauses_after = 3
+    one = Engine(WithEars(model, EnergyEars(2)), rows=2)
+    one.open(persona={"text": "You sell tea."})
+    one.run(2800)
+    assert model.told == ["You sell tea."], "there is room yet"
+    one.run(1200)
+    assert model.told[1:] == ["You sell tea. You are in the middle of a call. You have just said: w0 w1 w2"]
+    assert one.scheduler.counters.reprimed == 1
+    one.run(1600)
+    assert [e.heard for e in own(one)] == ["w0 w1 w2", "w0 w1 w2"], "it has begun anew, and its call goes on"
+
+
+def test_row_is_not_begun_anew_while_anybody_speaks() -> None:
+    model = Forgetful()
+    one = Engine(WithEars(model, EnergyEars(2)), rows=2)
+    one.open()
+    one.run(8000)
+    assert len(model.told) == 1, "it speaks without end: its window slides"
+    model.pauses_after = 1
+    one.run(400)
+    for _ in range(20):
+        one.run(200, LOUD)
+        one.run(100, SILENCE)
+    assert len(model.told) == 1, "the caller speaks"
+    one.run(3000, SILENCE)
+    assert len(model.told) == 2
