@@ -77,6 +77,12 @@ def worker_names(config: Config) -> list[str]:
 
 
 def _worker(config: Config, run_folder: str, name: str) -> Role:
+    sockets = {"control": f"{run_folder}/{name}.sock", "audio": f"{run_folder}/{name}.audio"}
+    return Role(name=name, role="worker", options=worker_options(config, name, **sockets))
+
+
+def worker_options(config: Config, name: str, *, control: str, audio: str) -> dict[str, Any]:
+    """What a worker's process is started with. ``control``, ``audio``: where it listens, paths or ``host:port``."""
     model_options: dict[str, Any] = {}
     if listens(config.engine.model):
         model_options = {
@@ -94,20 +100,16 @@ def _worker(config: Config, run_folder: str, name: str) -> Role:
         and (named := parts_of(config, process_environment()).recogniser) is not None
     ):
         model_options["service"] = named.to_json()
-    return Role(
-        name=name,
-        role="worker",
-        options={
-            "name": name,
-            "control_path": f"{run_folder}/{name}.sock",
-            "audio_path": f"{run_folder}/{name}.audio",
-            "model": config.engine.model,
-            "model_options": model_options,
-            "rows": config.engine.rows,
-            "step_budget": config.engine.step_budget,
-            "phases": config.media.phases,
-        },
-    )
+    return {
+        "name": name,
+        "control_path": control,
+        "audio_path": audio,
+        "model": config.engine.model,
+        "model_options": model_options,
+        "rows": config.engine.rows,
+        "step_budget": config.engine.step_budget,
+        "phases": config.media.phases,
+    }
 
 
 def with_example(config: Config, run_folder: str) -> tuple[Config, list[Role]]:
@@ -157,7 +159,7 @@ def check_model(config: Config) -> None:
 
     Raises ``ConfigError`` naming the key. The weights are checked by the worker that loads them.
     """
-    if not is_folder(config.engine.model):
+    if not is_folder(config.engine.model) or not config.engine.workers:
         return
     folder = Path(config.engine.model)
     try:

@@ -17,6 +17,7 @@ from agent.argument_types import count, positive
 from agent.commands.bench import add_bench
 from agent.commands.options import key_of, loaded, models_folder, with_config, with_key, with_models
 from agent.commands.training import add_training
+from agent.commands.worker import add_worker
 from agent.errors import AgentError, ConfigError
 
 EXIT_USAGE = 2
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"crosstalk {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
+    add_worker(commands)
     _add_call(commands)
     _add_demo(commands)
     _add_load(commands)

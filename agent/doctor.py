@@ -23,13 +23,15 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from agent.api.keys import KeyFile
+from agent.app import check_model as check_speech_files
 from agent.config import Config
 from agent.config_load import LoadedConfig, process_environment, without_password
 from agent.errors import AgentError, ConfigError, DialogueError, ModelError, VoiceFailed
 from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.trial import try_engine
-from agent.model.registry import listens
+from agent.model.registry import is_folder, listens
 from agent.model.small.ears import open_net
+from agent.native import settled_native
 from agent.pipecat.agent_file import parts_of
 from agent.pipecat.spawn import check as check_parts
 from agent.pull.catalogue import Kind
@@ -57,6 +59,7 @@ PARTS: Final = {
     Kind.KOKORO: ("misaki", "kokoro"),
     Kind.SHERPA: ("sherpa_onnx", "sherpa"),
     Kind.WHISPER: ("faster_whisper", "whisper"),
+    Kind.MOSHI: ("torch", "gpu"),
 }
 """Kind of a pulled model to the module that loads it and the extra that brings it."""
 OLDEST_PYTHON: Final = (3, 11)
@@ -335,6 +338,27 @@ def check_net(config: Config) -> Iterator[Check]:
         yield ok(name, f"{config.ears.weights or 'the one that ships'} (loaded and tried)")
 
 
+def check_speech_model(config: Config) -> Iterator[Check]:
+    """The files of a speech-native model, and whether there is a card for it. Who loads it looks at the weights."""
+    name = "speech model"
+    if not is_folder(config.engine.model) or not config.engine.workers:
+        return
+    try:
+        settled = settled_native(config)
+        check_speech_files(settled)
+    except ConfigError as wrong:
+        yield fail(name, str(wrong), "docs/howto/gpu.md")
+        return
+    yield ok(name, f"{settled.engine.model}: every file is there")
+    if config.engine.device != "cpu" and not Path("/dev/nvidiactl").exists():
+        yield warn(
+            "graphics card", "no NVIDIA card is to be seen: a CPU runs tiny models only", "install the card's driver"
+        )
+    if config.engine.workers + config.engine.spare > 1:
+        told = f"{config.engine.workers + config.engine.spare} processes load it, each whole"
+        yield warn("graphics memory", told, "one card: engine.workers = 1, engine.spare = 0")
+
+
 def check_recogniser(config: Config) -> Iterator[Check]:
     name, wanted = "recogniser", config.ears.recogniser
     if not listens(config.engine.model):
@@ -495,6 +519,7 @@ CHECKS: tuple[Callable[[Config], Iterator[Check]], ...] = (
     check_models,
     check_voice,
     check_net,
+    check_speech_model,
     check_recogniser,
     check_agent_file,
     check_store,

@@ -15,8 +15,8 @@ NATIVE = "native"
 
 def settled_native(config: Config) -> Config:
     """``engine.model`` as a folder, and ``agent.brain = native`` where no other was chosen. Raises ``ConfigError``."""
-    if not is_folder(config.engine.model):
-        return config
+    if not is_folder(config.engine.model) or not config.engine.workers:
+        return config  # other hosts run the workers, and know their models
     return replace(
         config,
         engine=replace(config.engine, model=str(_folder(config))),

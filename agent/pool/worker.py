@@ -465,6 +465,7 @@ def run_worker(
     rows: int = 256,
     step_budget: float = 0.6,
     phases: int = 4,
+    on_ready: Callable[[WorkerHello], None] = lambda hello: None,
 ) -> None:
     """A worker process's main: load, measure, serve until SIGTERM. Raises ``ModelError`` and ``OSError`` at start."""
     model = model_factory(rows)
@@ -494,6 +495,7 @@ def run_worker(
     signal.signal(signal.SIGTERM, on_signal)
     gc.collect()
     gc.freeze()  # what lives since the start is never walked again in the middle of a step
+    on_ready(worker.hello)
     try:
         worker.run()
     finally:

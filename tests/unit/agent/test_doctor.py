@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -28,9 +29,11 @@ from agent.config import (
 from agent.config_load import LoadedConfig, load_config
 from agent.doctor import Check, run_doctor, worst
 from agent.errors import ConfigError
+from agent.model.moshi.config import MIMI_FILE, MODEL_FILE, TEXT_FILE
 from agent.pull.command import Order, pull
 from agent.pull.store import ModelFolder
 from agent.voice.phonemes import data_folder
+from tests.unit.agent.model.moshi.shapes import write_shapes
 from tests.unit.agent.model.parts.tiny_sherpa import tiny_sherpa
 from tests.unit.agent.voice.tiny_models import tiny_kokoro, tiny_piper
 
@@ -353,3 +356,18 @@ def test_services_of_the_agent_s_file_are_made_once(tmp_path: Path, monkeypatch:
         ("ok", "voice: a.B can be made"),
     ]
     assert list(doctor.check_agent_file(load_config(None, {}, {}).config)) == []
+
+
+def test_speech_model_is_looked_at_with_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.app.need_extra", lambda: None)
+    config = replace(Config(), engine=EngineConfig(model=f"{tmp_path}/"))
+    missing = only(doctor.check_speech_model(config), "speech model")
+    assert missing.status == "fail"
+    assert "missing model.safetensors" in missing.detail
+    write_shapes(tmp_path)
+    for name in (MODEL_FILE, MIMI_FILE, TEXT_FILE):
+        (tmp_path / name).touch()
+    found = list(doctor.check_speech_model(config))
+    assert only(iter(found), "speech model").status == "ok"
+    assert "2 processes load it" in only(iter(found), "graphics memory").detail
+    assert not list(doctor.check_speech_model(Config()))
