@@ -26,6 +26,7 @@ def add_bench(commands: Any) -> None:
         "--events", type=count, default=24, help="events of each kind and profile (200 for headline figures: hours)"
     )
     duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
+    duplex.add_argument("--at-once", type=count, default=2, metavar="N", help="calls at a time (default: 2)")
     duplex.add_argument("--system", action="append", choices=DUPLEX_SYSTEMS,
                         help="what to compare; may be repeated; default: all. small and parts answer calls, the others "
                         "hear the same audio")  # fmt: skip
@@ -81,6 +82,7 @@ def _bench_duplex(arguments: argparse.Namespace) -> int:
             speech=arguments.speech,
             events=arguments.events,
             quick=arguments.quick,
+            at_once=arguments.at_once,
             systems=arguments.system or DUPLEX_SYSTEMS,
             only=arguments.profile,
             weights=arguments.weights,

@@ -43,7 +43,7 @@ SHORTEST_GAP_MS = 80
 LATE_MS = 700
 """Silence from which the words of an overlap decide nothing any more (the floor's ``take_late_ms``)."""
 OVERLAP_STOP_MS = 200
-"""Silence under our voice after which the words of an overlap are asked for: more of it makes the decoder forget them."""
+"""Silence under our voice after which the words of an overlap are asked for: more of it makes the decoder forget."""
 LATE_STOP_MS = 240
 """Silence after which a late recogniser is stopped, so that its final words are under way while the turn may end."""
 LATE_WAIT_MS = 2300

@@ -38,7 +38,7 @@ YES_NO_PREFIX_MS = 700
 OUTSIDE_MS = 650
 HANGING_MS = 1500
 MISHEARD_MS = 850
-"""Speech too long for its words: a beginning found in it is no reason to wait for the rest."""
+"""Speech too long or too short for its words: a beginning found in it is no reason to wait for the rest."""
 NOT_HEARD_MS = 620
 """The recogniser has rejected the speech, or has not said anything yet."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from agent.expectation import NOTHING_KNOWN, Expect
 from agent.model.parts.completeness import State, match
 from agent.model.parts.endpoint import needed_silence_ms, needed_silence_without_words_ms
-from agent.model.parts.length import leaves_speech
+from agent.model.parts.length import misfits
 from agent.model.parts.overlap import Verdict, judge
 from agent.model.parts.recogniser import Hypothesis, Mode
 
@@ -91,7 +91,7 @@ class Turn:
         """Silence that ends this turn as it stands now."""
         if not gives_words:
             return needed_silence_without_words_ms(self.expect, self.spoken_ms)
-        misheard = leaves_speech(self.words, self.spoken_ms)
+        misheard = misfits(self.words, self.spoken_ms)
         return needed_silence_ms(match(self.words, self.expect), misheard=misheard)
 
     @property
