@@ -53,7 +53,7 @@ from agent.simulator.truth import EventType
 from telephony.audio.g711 import ulaw_decode
 
 AT_ONCE = 2
-"""Calls at a time: the figures are those of one. Eight callers who speak as one wait for the recogniser of two cores."""
+"""Calls at a time: the figures are those of one. Eight who speak as one wait for two cores' recogniser."""
 QUICK_EVENTS = 8
 VOICES = 3
 SEED = 20260511
