@@ -332,7 +332,7 @@ VALUES: dict[str, Rule] = (
         f"agent.floor.{name}_ms": NOT_NEGATIVE
         for name in ("start_after", "duck_after", "restore_after", "gap", "agree", "pause_after", "reopen")
     }
-    | {f"agent.floor.{name}_ms": ONE_OR_MORE for name in ("yield_after", "backstop", "max_turn")}
+    | {f"agent.floor.{name}_ms": ONE_OR_MORE for name in ("yield_after", "yield_judged", "backstop", "max_turn")}
     | {"agent.floor.duck_db": between(-60, 0)}
 )
 

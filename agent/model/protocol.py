@@ -39,6 +39,8 @@ class ModelSpec:
     emits_pcm: bool = False
     emits_words: bool = False
     emits_scores: bool = False
+    judges_overlaps: bool = False
+    """It tells what a sound over our voice is by more than words."""
     wants_own_audio: bool = False
     rows: int = 1
     """Rows that this instance can hold."""

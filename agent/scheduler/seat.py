@@ -125,6 +125,10 @@ class Seat:
         """Media time in which all timers rest: a hold, or a gateway that stood still."""
         self.floor.skip(samples)
 
+    def judge_overlaps(self, judged: bool) -> None:
+        """Whether the ears judge sounds over our voice by more than words."""
+        self._us.judged = judged
+
     @property
     def at(self) -> int:
         """Media time in samples since the seat's first frame."""

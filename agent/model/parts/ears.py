@@ -163,6 +163,7 @@ class Ears:
             rate_in_hz=RATE_HZ,
             emits_words=recogniser.gives_words,
             emits_scores=True,
+            judges_overlaps=opinion is not None,
             wants_own_audio=True,
             rows=rows,
             bytes_per_row=32 * 1024 + more_bytes,

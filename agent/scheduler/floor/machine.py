@@ -37,6 +37,8 @@ class AgentSide:
     """Samples of our voice that were played out since the last turn ended."""
     clear: bool = True
     """The first frame after the last cut was played out."""
+    judged: bool = False
+    """The ears judge sounds over our voice by more than words: the clock may wait longer."""
 
 
 class _Limits:
@@ -44,13 +46,14 @@ class _Limits:
 
     __slots__ = (
         "agree", "backstop", "duck_after", "gap", "max_turn", "pause_after", "reopen", "restore_after", "silence",
-        "start_after", "take_late", "yield_after",
+        "start_after", "take_late", "yield_after", "yield_judged",
     )  # fmt: skip
 
     def __init__(self, profile: FloorProfile) -> None:
         self.start_after = profile.start_after_ms * SAMPLES_PER_MS
         self.duck_after = profile.duck_after_ms * SAMPLES_PER_MS
         self.yield_after = profile.yield_after_ms * SAMPLES_PER_MS
+        self.yield_judged = max(profile.yield_after_ms, profile.yield_judged_ms) * SAMPLES_PER_MS
         self.take_late = profile.take_late_ms * SAMPLES_PER_MS
         self.restore_after = profile.restore_after_ms * SAMPLES_PER_MS
         self.gap = profile.gap_ms * SAMPLES_PER_MS
@@ -260,7 +263,7 @@ class FloorMachine:
         if p_back >= self._profile.backchannel_score:
             self._suppress()
             return Verdict(FloorInput.BACKCHANNEL, f"score {p_back:.2f}")
-        if self.speaking and self.now - self.onset >= limits.yield_after:
+        if self.speaking and self.now - self.onset >= (limits.yield_judged if us.judged else limits.yield_after):
             return self._taken(f"speech {self._ms(self.now - self.onset)}", us)
         return None
 

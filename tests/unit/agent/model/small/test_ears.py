@@ -153,6 +153,29 @@ def test_the_net_decides_on_overlaps_where_its_rule_lets_it(thing: Overlap, monk
     assert (float(takes[0]), float(leaves[0])) == ((0, 1) if thing is Overlap.SIDE else (1, 0))
 
 
+def test_the_clock_waits_longer_for_ears_that_judge_overlaps_themselves() -> None:
+    net: Any = ScriptedNet(1)
+    ears = SmallEars(1, NoRecogniser(), net, SESSION)
+    net.says["speech"] = SURE
+    took = {}
+    for judged_ in (True, False):
+        ears.use_baseline(not judged_)
+        engine = Engine(ears, rows=1, profile=FloorProfile())
+        engine.open()
+        engine.say(1, words=30)
+        engine.run(400)
+        frames = pcm_of("ears_parcel_awb.wav")
+        loud = frames[: len(frames) // 160 * 160].reshape(-1, 160)
+        loud = np.tile(loud[np.abs(loud.astype(np.int32)).max(axis=1) > 2000], (3, 1))
+        for ms in range(0, 20 * len(loud), 20):
+            engine.step({"a": loud[ms // 20]})
+            if engine.all(UtteranceEnded):
+                break
+        took[judged_] = ms
+    assert 150 <= took[True] - took[False] <= 300
+    assert ears.spec.judges_overlaps
+
+
 def test_a_net_that_fails_is_asked_no_more_and_the_parts_judge() -> None:
     net: Any = ScriptedNet(2)
     ears = SmallEars(2, NoRecogniser(), net, SESSION)
