@@ -81,8 +81,8 @@ steps:
   - wait_reply: {settle_ms: 700}
   - say: what are your opening hours
   - backchannel: mhm
-    after_ms: 1200
-  - interrupt: {after_ms: 3400, text: thank you that is enough for me now}
+    after_ms: 1500
+  - interrupt: {after_ms: 4500, text: thank you that is enough for me now}
   - wait_reply: {settle_ms: 700}
   - say: where is my parcel
   - wait: 9000
