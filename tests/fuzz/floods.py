@@ -12,7 +12,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,7 @@ class Target:
 
 
 Flood = Callable[[Target, random.Random, int], Awaitable[None]]
+PATIENCE = 4
 LANES = 4
 """Senders at one endpoint: while one waits for an answer, or for a time-out, the others go on."""
 
@@ -282,6 +283,20 @@ def carrier(name: str) -> Flood:
 # --- HTTP ---
 
 
+@contextlib.asynccontextmanager
+async def asked(target: Target, method: str, path: str, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The answer. A connection that the server closed while it was idle is taken for another, as browsers do."""
+    for _ in range(PATIENCE):
+        try:
+            answer = await target.http.request(method, target.http_url + path, **more)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            continue
+        async with answer:
+            yield answer
+        return
+    raise AssertionError(f"{method} {path} {more}: cut off {PATIENCE} times")
+
+
 async def webrtc(target: Target, rng: random.Random, count: int) -> None:
     """Offers by JSON and by WHIP, candidates, ends."""
     lines = chrome().split("\r\n")
@@ -315,7 +330,7 @@ async def webrtc(target: Target, rng: random.Random, count: int) -> None:
             data = (fragment if rng.random() < 0.5 else damaged_text(rng, fragment)).encode("utf-8", "surrogatepass")
             headers = {"Content-Type": rng.choice(["application/trickle-ice-sdpfrag"] * 4 + ["text/plain"])}
             headers |= {"If-Match": rng.choice(['"x"', "*", ""])}
-        async with target.http.request(method, target.http_url + path, data=data, headers=headers) as answer:
+        async with asked(target, method, path, data=data, headers=headers) as answer:
             target.note(f"{method} {path} {data[:60]!r}", answer.status, answer.headers)
             text = await answer.text()
             if answer.status in (200, 201) and (found := answer.headers.get("Location", "")):
@@ -347,7 +362,7 @@ async def twilio_webhooks(target: Target, rng: random.Random, count: int) -> Non
         headers = {HEADER: sign(target.twilio_auth, target.twilio_public[0] + path, fields.items())}
         if rng.random() < 0.1:
             headers[HEADER] = rng.choice(["", "x", "é"])
-        data: Any = aiohttp.FormData(fields)
+        data: Any = fields
         if rng.random() < 0.2:
             data = rng.randbytes(rng.randrange(200))
             headers["Content-Type"] = rng.choice(
@@ -359,7 +374,7 @@ async def twilio_webhooks(target: Target, rng: random.Random, count: int) -> Non
                     "text/plain",
                 ]
             )
-        async with target.http.post(target.http_url + path, data=data, headers=headers) as answer:
+        async with asked(target, "POST", path, data=data, headers=headers) as answer:
             target.note(f"{path} {headers}", answer.status, answer.headers)
             await answer.read()
 
@@ -386,7 +401,7 @@ async def pages(target: Target, rng: random.Random, count: int) -> None:
             name = rng.choice(["Host", "Origin", "Range", "If-None-Match", "X-Forwarded-For", "Accept", "Cookie"])
             headers[name] = rng.choice(["x", "null", "127.0.0.1", "http://[", "bytes=9-1", "é", "a" * 2000])
         method = rng.choice(["GET"] * 6 + ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE"])
-        async with target.http.request(method, target.http_url + path, headers=headers) as answer:
+        async with asked(target, method, path, headers=headers) as answer:
             if not path.startswith(("/readyz", "/v1/webrtc/token")):  # these two say 503 when they are not ready
                 target.note(f"{method} {path} {headers}", answer.status, answer.headers)
             await answer.read()
