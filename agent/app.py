@@ -24,6 +24,7 @@ from agent.events.signing import new_secret
 from agent.logging import Log
 from agent.model.moshi.config import check_files
 from agent.model.moshi.extra import need_extra
+from agent.model.moshi.voice_names import voices_in
 from agent.model.registry import is_folder, listens
 from agent.pipecat.agent_file import parts_of
 from agent.pull.store import located
@@ -93,8 +94,19 @@ def worker_options(config: Config, name: str, *, control: str, audio: str) -> di
     if config.engine.model == "small":
         model_options["weights"] = config.ears.weights
     if is_folder(config.engine.model):
-        engine = config.engine
-        model_options = {"device": engine.device, "window_s": engine.window_s, "fp8_kv": engine.fp8_kv}
+        engine, recogniser = config.engine, config.ears.recogniser
+        model_options = {
+            "device": engine.device,
+            "window_s": engine.window_s,
+            "short_rows": engine.short_rows,
+            "short_window_s": engine.short_window_s,
+            "fp8_kv": engine.fp8_kv,
+            # Nobody expects anything in a call that a model leads: a recogniser with a grammar has nothing to find.
+            "recogniser": recogniser if recogniser in ("sherpa", "pipecat") else "none",
+            "processes": config.ears.recogniser_processes,
+            "sherpa_model": located(config.models.folder, config.ears.sherpa_model),
+            "weights": config.ears.weights,
+        }
     if (
         config.ears.recogniser == "pipecat"
         and (named := parts_of(config, process_environment()).recogniser) is not None
@@ -167,6 +179,11 @@ def check_model(config: Config) -> None:
         check_files(folder)
     except ModelError as wrong:
         raise ConfigError("engine.model", str(wrong)) from None
+    known, voice = voices_in(folder), config.agent.native.voice
+    if voice and voice not in known:
+        raise ConfigError(
+            "agent.native.voice", f"{voice!r} is none of the model's: {', '.join(known) or 'it has none'}"
+        )
 
 
 def check_recordings(config: Config) -> None:

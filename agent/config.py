@@ -169,6 +169,9 @@ class EngineConfig:
     """Of a speech-native model: ``auto`` (CUDA where it is there), ``cpu``, ``cuda``, ``cuda:1``."""
     window_s: float = 0.0
     """How far back a speech-native model remembers a call; 0: as far as it was made for. Shorter gives more rows."""
+    short_rows: int = 0
+    """So many of its rows, given last, remember ``short_window_s`` alone."""
+    short_window_s: float = 60.0
     fp8_kv: bool = False
     """Keep that memory in 8 bits: half the bytes, a small error."""
 

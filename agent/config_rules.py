@@ -273,6 +273,8 @@ VALUES: dict[str, Rule] = (
         "engine.model": model_or_folder,
         "engine.device": device,
         "engine.window_s": between(0, 3600),
+        "engine.short_rows": between(0, 65535),
+        "engine.short_window_s": above(0, 3600),
         "engine.workers": between(0, 1024),
         "engine.remote": worker_addresses,
         "engine.spare": between(0, 1024),
@@ -456,6 +458,8 @@ def _webhook_urls(config: Config) -> Iterator[Problem]:
 def _engine(config: Config) -> Iterator[Problem]:
     if not config.engine.workers and not config.engine.remote:
         yield "engine.workers", "must be at least 1 where engine.remote names none"
+    if config.engine.short_rows >= config.engine.rows:
+        yield "engine.short_rows", "must be below engine.rows"
 
 
 def _brain(config: Config) -> Iterator[Problem]:

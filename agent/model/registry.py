@@ -46,14 +46,18 @@ def build_model(
     weights: str = "",
     device: str = "auto",
     window_s: float = 0.0,
+    short_rows: int = 0,
+    short_window_s: float = 0.0,
     fp8_kv: bool = False,
 ) -> DuplexModel:
     """A model for ``rows`` rows: ``parts`` (default ears), ``small`` (the same with our own floor net beside them, from
-    ``weights``), ``vad`` (without a recogniser), a folder with a speech-native model, or a fake.
+    ``weights``), ``vad`` (without a recogniser), a folder with a speech-native model (``small`` hears beside it), or a
+    fake.
 
     Raises ``ConfigError`` for an unknown name and ``ModelError`` where it cannot be loaded.
     """
-    if name == "small":
+
+    def small(rows: int) -> DuplexModel:
         from agent.model.parts.ears import open_recogniser
         from agent.model.small.ears import build as build_small
 
@@ -62,6 +66,9 @@ def build_model(
             recogniser=lambda: open_recogniser(recogniser, processes, sherpa_model, service),
             weights=weights,
         )
+
+    if name == "small":
+        return small(rows)
     if name in ("parts", "vad"):
         from agent.model.parts.ears import build  # heavy: only where it is used
 
@@ -76,7 +83,16 @@ def build_model(
         need_extra()
         from agent.model.moshi.serve import open_served  # heavy: only where it is used
 
-        return open_served(Path(name), rows, device=device, window_s=window_s, fp8_kv=fp8_kv)
+        return open_served(
+            Path(name),
+            rows,
+            ears=small,
+            device=device,
+            window_s=window_s,
+            short_rows=short_rows,
+            short_window_s=short_window_s,
+            fp8_kv=fp8_kv,
+        )
     if name not in _FAKES:
         raise ConfigError("engine.model", f"{name!r} is unknown; known: {', '.join(model_names())}")
     return _FAKES[name](rows)

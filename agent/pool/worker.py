@@ -309,7 +309,6 @@ class Worker:
             self._record(batch)
 
     def _count_busy(self, began: float, took: float) -> None:
-        self._durations.append(took)
         period = int(began / self._step_s)
         if period == self._busy_period and self._busy:
             self._busy[-1] += took

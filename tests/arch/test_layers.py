@@ -62,7 +62,7 @@ FORBIDDEN: dict[str, set[str]] = {
     "agent.model.moshi": {"moshi"},  # the reference of its tests and the peer of its bench
     **{
         f"agent.model.moshi.{name}": {"torch"}
-        for name in ("config", "extra", "layout", "orders", "planner", "published")
+        for name in ("config", "extra", "layout", "orders", "planner", "published", "voice_names")
     },
     **{
         f"agent.model.{name}": {"torch"}

@@ -276,6 +276,10 @@ class Options:
     """``bfloat16``, ``float32``; ``auto``: bfloat16 on CUDA, float32 on a CPU."""
     window: int = 0
     """Frames that a row remembers; 0: as many as the model was made for."""
+    short_rows: int = 0
+    """So many of the rows, the last ones, remember …"""
+    short_window: int = 0
+    """… that many frames."""
     fp8_kv: bool = False
     graphs: bool = True
 
@@ -340,15 +344,19 @@ def plan_rows(config: MoshiConfig, rows: int, options: Options, *, loaded_bytes:
 
     ``loaded_bytes``: weights that are there already.
     """
-    classes = [RowClass(rows=rows, window=options.window or config.lm.context)]
+    classes = [RowClass(rows=rows - options.short_rows, window=options.window or config.lm.context)]
+    if options.short_rows:
+        classes.append(RowClass(rows=options.short_rows, window=options.short_window))
     free = free_bytes(pick_device(options)[0]) + loaded_bytes
     return check_plan(config, _costs(config, options), classes, free_bytes=free)
 
 
 def fitting_rows(config: MoshiConfig, options: Options) -> int:
-    """Rows that the device's free memory holds."""
-    free = free_bytes(pick_device(options)[0])
-    return rows_that_fit(_costs(config, options), free_bytes=free, window=options.window or config.lm.context)
+    """Rows that the device's free memory holds, those of the shorter window first."""
+    free, cost = free_bytes(pick_device(options)[0]), _costs(config, options)
+    free -= options.short_rows * (cost.row + options.short_window * cost.frame)
+    long = rows_that_fit(cost, free_bytes=free, window=options.window or config.lm.context)
+    return long + options.short_rows
 
 
 def free_bytes(device: str) -> int:

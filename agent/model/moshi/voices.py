@@ -19,10 +19,8 @@ import torch
 
 from agent.errors import ModelError
 from agent.model.moshi.config import NOT_GENERATED, LMConfig
+from agent.model.moshi.voice_names import ARCHIVE, ENDINGS, FOLDER, voices_in
 
-FOLDER: Final = "voices"
-ARCHIVE: Final = "voices.tgz"
-ENDINGS: Final = (".safetensors", ".pt")
 MOST_BYTES: Final = 64 * 2**20
 
 
@@ -40,15 +38,6 @@ class Voice:
         return len(self.codes)
 
 
-def voice_names(folder: Path) -> list[str]:
-    """Every voice of a checkpoint."""
-    names = {path.stem for path in (folder / FOLDER).glob("*") if path.suffix in ENDINGS}
-    if (folder / ARCHIVE).is_file():
-        with _archive(folder) as archive:
-            names |= {Path(name).stem for name in archive.getnames() if Path(name).suffix in ENDINGS}
-    return sorted(names)
-
-
 def load_voice(folder: Path, name: str, config: LMConfig) -> Voice:
     """Raises ``ModelError`` that names the voice or its file, and what is wrong."""
     for ending in ENDINGS:
@@ -63,7 +52,7 @@ def load_voice(folder: Path, name: str, config: LMConfig) -> Voice:
                     opened = archive.extractfile(member)
                     assert opened is not None
                     return _voice(opened.read(), folder / ARCHIVE / path.name, config)
-    known = ", ".join(voice_names(folder)) or "none"
+    known = ", ".join(voices_in(folder)) or "none"
     raise ModelError(f"voice {name!r} is not in {folder}; known: {known}")
 
 

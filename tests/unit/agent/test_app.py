@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from agent.app import check_model, check_recordings, serve
 from agent.config import Config, RecordingConfig
 from agent.errors import ConfigError
+from agent.model.moshi.config import MIMI_FILE, MODEL_FILE, TEXT_FILE
 from tests.unit.agent.call_fakes import KeptLog
+from tests.unit.agent.model.moshi.shapes import write_shapes
 
 
 def config(folder: Path, *, enabled: bool = True) -> Config:
@@ -51,3 +54,30 @@ def test_missing_extra_stops_the_start_with_the_command_that_helps(
     monkeypatch.setattr("agent.model.moshi.extra.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"^engine\.model: torch, .* missing: pip install 'crosstalk-voice\[gpu\]'$"):
         check_model(replace(Config(), engine=replace(Config().engine, model=str(tmp_path))))
+
+
+def test_voice_that_the_model_has_not_stops_the_start_with_those_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.app.need_extra", lambda: None)
+    write_shapes(tmp_path)
+    for name in (MODEL_FILE, MIMI_FILE, TEXT_FILE):
+        (tmp_path / name).touch()
+    (tmp_path / "voices").mkdir()
+    (tmp_path / "voices" / "NATF0.pt").touch()
+    packed = tmp_path / "voices.tgz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(tmp_path / "voices" / "NATF0.pt", "voices/NATF2.pt")
+
+    def asked(voice: str) -> Config:
+        base = Config()
+        agent = replace(base.agent, native=replace(base.agent.native, voice=voice))
+        return replace(base, engine=replace(base.engine, model=str(tmp_path)), agent=agent)
+
+    check_model(asked("NATF0"))
+    check_model(asked("NATF2"))
+    check_model(asked(""))
+    with pytest.raises(ConfigError, match=r"^agent\.native\.voice: 'Bob' is none of the model's: NATF0, NATF2$"):
+        check_model(asked("Bob"))
+    packed.write_bytes(b"no archive")
+    check_model(asked("NATF0"))

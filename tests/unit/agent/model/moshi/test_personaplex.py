@@ -18,7 +18,8 @@ from agent.errors import ModelError  # noqa: E402
 from agent.model.moshi import model as module  # noqa: E402
 from agent.model.moshi.model import MoshiModel, Options, load_model  # noqa: E402
 from agent.model.moshi.text import role_text  # noqa: E402
-from agent.model.moshi.voices import load_voice, voice_names  # noqa: E402
+from agent.model.moshi.voice_names import voices_in  # noqa: E402
+from agent.model.moshi.voices import load_voice  # noqa: E402
 from agent.model.protocol import Persona  # noqa: E402
 from tests.unit.agent.model.moshi.shapes import tiny_config  # noqa: E402
 from tests.unit.agent.model.moshi.test_model import pcm_of, speech, step  # noqa: E402
@@ -95,7 +96,7 @@ def test_published_archive_of_voices_is_read_without_unpacking(folder: Path) -> 
         info.size = buffer.tell()
         buffer.seek(0)
         archive.addfile(info, buffer)
-    assert voice_names(folder) == ["NATF2", "OURS", "VARM4"]
+    assert voices_in(folder) == ["NATF2", "OURS", "VARM4"]
     config = tiny_config(folder, model_type="personaplex", dep_q=16)
     assert load_voice(folder, "VARM4", config.lm).frames == 6
 
