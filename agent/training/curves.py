@@ -36,6 +36,7 @@ class TurnScores:
     pauses: tuple[int, ...]
     """Lengths of its pauses in frames."""
     human: bool = False
+    voice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,9 @@ class EventScores:
     spoken: Scores
     """P(speaking)."""
     kind: str
+    leaves: Scores | None = None
+    """P(side talk, noise or echo) of each frame."""
+    text: str = ""
 
 
 def fired(event: EventScores, threshold: float, agreement: int = 2) -> float | None:
@@ -125,12 +129,12 @@ def fired(event: EventScores, threshold: float, agreement: int = 2) -> float | N
 
 
 def lasts(event: EventScores, ms: int, bridge: int = 3) -> float | None:
-    """The duration rule: ``ms`` of speech with gaps of at most ``bridge`` frames; ``None``: never."""
+    """The duration rule: ``ms`` of speech, gaps of at most ``bridge`` frames in it counted; ``None``: never."""
     wanted, run, gap = ms // FRAME_MS, 0, 0
     for index, spoken in enumerate(event.spoken >= SPEAKING):
         gap = 0 if spoken else gap + 1
         run = run + 1 if (run and gap <= bridge) or spoken else 0
-        if run >= wanted:
+        if spoken and run >= wanted:
             return float(index + 1) * FRAME_MS
     return None
 

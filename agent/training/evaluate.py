@@ -1,4 +1,8 @@
-"""Judge a net on voices that it never met: ``python -m agent.training.evaluate CHECKPOINT DIR [--json]``."""
+"""Judge a net on voices that it never met: ``python -m agent.training.evaluate NET DIR [--choose DIR] [--json]``.
+
+``NET`` is a checkpoint or an exported ``.onnx``. With ``--choose`` thresholds are chosen on other calls than those that
+they are judged on, and the expectation is also taken away and made wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +20,12 @@ import torch
 from numpy.typing import NDArray
 
 from agent.errors import AgentError
-from agent.training.conversation.labels import FRAME, NOT_ASKED, Overlap
+from agent.expectation import NOTHING_KNOWN
+from agent.model.small.expectation import vector
+from agent.training.choose import Fires, applied, duration, either, grouped, head, rules, single, threshold_at
+from agent.training.choose import told as told_apart
+from agent.training.conversation.labels import NOT_ASKED
 from agent.training.curves import (
-    BACKSTOP_MS,
     FRAME_MS,
     EventScores,
     TurnScores,
@@ -29,8 +36,9 @@ from agent.training.curves import (
     lasts,
     timer,
 )
-from agent.training.net.floor import FloorNet
+from agent.training.heard import Scores, events_of, turns_of
 from agent.training.net.words import WordNet, hits
+from agent.training.onnx_floor import OnnxFloor
 from agent.training.report import table
 from agent.training.shard import Shard, paths, read
 from agent.training.text.vocabulary import NONE
@@ -38,21 +46,24 @@ from agent.training.train import net_of
 from agent.training.word_classes import word_classes
 
 ROWS: Final = 16
-AFTER: Final = BACKSTOP_MS // FRAME_MS
-EVENT_AFTER: Final = 8
 AUC_AT_MS: Final = (200, 400, 600, 800, 1000)
 FALSE_FIRES: Final = 0.08
-PAUSE_FRAMES: Final = 5
-Scores = dict[str, NDArray[np.float32]]
+TOLD_RIGHT, TOLD_NOTHING, TOLD_WRONG = "right", "missing", "wrong"
+CUT_SHARES: Final = (0.05, 0.08)
+FEWEST: Final = 8
+"""Voices with fewer turns get no row of their own."""
+Judged = Any
+"""A ``FloorNet``, or an ``OnnxFloor``, which is asked in the same way."""
 
 
-def scores(net: FloorNet, shard: Shard) -> Scores:
-    """Probabilities ``[n, frames, outputs]`` by head."""
+def scores(net: Judged, shard: Shard, told: str = TOLD_RIGHT) -> Scores:
+    """Probabilities ``[n, frames, outputs]`` by head; ``told``: what the net is told to expect."""
     parts: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
     with torch.inference_mode():
         for start in range(0, len(shard), ROWS):
             rows = slice(start, start + ROWS)
-            inputs = [torch.from_numpy(shard[name][rows]) for name in ("mel_caller", "mel_own", "expect")]
+            inputs = [torch.from_numpy(shard[name][rows]) for name in ("mel_caller", "mel_own")]
+            inputs.append(_told(shard, told)[rows])
             logits, _ = net(inputs[0], inputs[1], inputs[2].float(), net.start(len(inputs[0])))
             for name, value in logits.items():
                 shape = torch.softmax(value, -1) if name == "overlap" else torch.sigmoid(value)
@@ -60,63 +71,99 @@ def scores(net: FloorNet, shard: Shard) -> Scores:
     return {name: np.concatenate(found) for name, found in parts.items()}
 
 
-def turns_of(shard: Shard, found: Scores) -> Iterator[TurnScores]:
-    """Finished turns after which there is time to see their end."""
-    for item, meta in enumerate(shard.meta):
-        for turn in meta["turns"]:
-            start, end = turn["start"] // FRAME, -(-turn["end"] // FRAME)
-            until = min(end + AFTER, (turn["answered"] or 1 << 30) // FRAME, shard["speech"].shape[1])
-            if not turn["finished"] or turn["takes"] or until < end + AFTER:
-                continue
-            pauses = tuple((b - a) // FRAME for a, b in turn["pauses"])
-            yield TurnScores(
-                found["end"][item, start:until, 0],
-                found["speech"][item, start:until, 0],
-                end - start,
-                turn["state"],
-                tuple(pause for pause in pauses if pause >= PAUSE_FRAMES),
-                turn["voice"].startswith("human:"),
-            )
+def _told(shard: Shard, told: str) -> torch.Tensor:
+    """Expectations ``[n, frames, SIZE]``: the brain's, none, or those of another call."""
+    expect = torch.from_numpy(shard["expect"])
+    if told == TOLD_NOTHING:
+        return torch.from_numpy(vector(NOTHING_KNOWN)).expand(expect.shape)
+    return expect.roll(1, dims=0) if told == TOLD_WRONG else expect
 
 
-def events_of(shard: Shard, found: Scores) -> Iterator[EventScores]:
-    """Sounds that begin while we have the floor."""
-    for item, meta in enumerate(shard.meta):
-        floor = shard["overlap"][item] != NOT_ASKED
-        for event in meta["events"]:
-            start = event["start"] // FRAME
-            stop = min(event["end"] // FRAME + EVENT_AFTER, floor.size)
-            if start + 6 >= floor.size or not floor[max(0, start - 2)] or not floor[start + 4]:
-                continue
-            kept = floor[start:stop].copy()
-            kept[:4] = True
-            length = int(np.argmin(kept)) if not kept.all() else kept.size
-            takes = found["overlap"][item, start : start + length, Overlap.TAKES]
-            yield EventScores(takes, found["speech"][item, start : start + length, 0], event["kind"])
+@dataclass(slots=True)
+class Heard:
+    """What a net makes of a folder of calls."""
+
+    turns: list[TurnScores] = field(default_factory=list)
+    events: list[EventScores] = field(default_factory=list)
+    wrong: list[float] = field(default_factory=list)
+    """Share of frames in which it mistakes silence for speech or speech for silence, by shard."""
 
 
-def judge(net: FloorNet, folder: Path) -> dict[str, Any]:
-    """All figures. Raises ``TrainingError``."""
-    turns: list[TurnScores] = []
-    events: list[EventScores] = []
-    wrong: list[float] = []
+def hear(net: Judged, folder: Path, told: str = TOLD_RIGHT) -> Heard:
+    """Scores of all turns and events. Raises ``TrainingError``."""
+    heard = Heard()
     for path in paths(folder):
         shard = read(path)
-        found = scores(net, shard)
-        turns += turns_of(shard, found)
-        events += events_of(shard, found)
+        found = scores(net, shard, told)
+        heard.turns += turns_of(shard, found)
+        heard.events += events_of(shard, found)
         asked = shard["speech"] != NOT_ASKED
-        wrong.append(float(np.mean((found["speech"][..., 0] >= 0.5)[asked] != (shard["speech"] == 1)[asked])))
-    return {
-        "speaking_error": round(float(np.mean(wrong)), 4),
-        "turns": _turn_figures(turns),
+        heard.wrong.append(float(np.mean((found["speech"][..., 0] >= 0.5)[asked] != (shard["speech"] == 1)[asked])))
+    return heard
+
+
+def judge(net: Judged, folder: Path, choose: Path | None = None) -> dict[str, Any]:
+    """All figures; with ``choose`` those of rules that were chosen there. Raises ``TrainingError``."""
+    heard = hear(net, folder)
+    figures: dict[str, Any] = {
+        "speaking_error": round(float(np.mean(heard.wrong)), 4),
+        "turns": _turn_figures(heard.turns),
         "turns_by_state": {
-            state: _turn_figures([turn for turn in turns if turn.state == state])
-            for state in sorted({turn.state for turn in turns})
+            state: _turn_figures([turn for turn in heard.turns if turn.state == state])
+            for state in sorted({turn.state for turn in heard.turns})
         },
-        "turns_human": _turn_figures([turn for turn in turns if turn.human]),
-        "overlaps": _event_figures(events),
+        "turns_human": _turn_figures([turn for turn in heard.turns if turn.human]),
+        "overlaps": _event_figures(heard.events),
     }
+    if choose is not None:
+        figures |= _held_out(net, folder, heard, hear(net, choose))
+    return figures
+
+
+def _held_out(net: Judged, folder: Path, heard: Heard, other: Heard) -> dict[str, Any]:
+    """Rules chosen on ``other``, judged on ``heard``."""
+    figures: dict[str, Any] = {}
+    for early in CUT_SHARES:
+        chosen = rules(other.turns, early)
+        everybody = chosen | {kind: one for kind in chosen for one in [single(other.turns, early)]}
+        told = {kind: applied(hear(net, folder, kind).turns, chosen) for kind in (TOLD_NOTHING, TOLD_WRONG)}
+        figures[f"rules_for_{early:.0%}"] = {
+            "rules": {kind: f"{rule.threshold:g} for {rule.agreement_ms} ms" for kind, rule in chosen.items()},
+            "all": applied(heard.turns, chosen),
+            "one rule for all": applied(heard.turns, everybody),
+            **{kind: applied(found, chosen) for kind, found in sorted(grouped(heard.turns).items())},
+            "people": applied([turn for turn in heard.turns if turn.human], chosen),
+            "synthetic": applied([turn for turn in heard.turns if not turn.human], chosen),
+            **{f"expectation {kind}": found for kind, found in told.items()},
+        }
+        voices = sorted({_family(turn.voice) for turn in heard.turns})
+        by_voice = {name: [turn for turn in heard.turns if _family(turn.voice) == name] for name in voices}
+        figures[f"voices_for_{early:.0%}"] = {
+            name: applied(found, chosen) for name, found in by_voice.items() if len(found) >= FEWEST
+        }
+    figures["giving_way"] = {name: told_apart(heard.events, fires) for name, fires in _ways(other.events).items()}
+    return figures
+
+
+def _ways(events: Sequence[EventScores]) -> dict[str, Fires]:
+    """Ways to tell an interruption from the rest; thresholds from ``events``."""
+    sure = threshold_at(events, "backchannel", FALSE_FIRES)
+    return {
+        "700 ms": duration(700),
+        "760 ms": duration(760),
+        "900 ms": duration(900),
+        f"head {sure:.2f}": head(sure),
+        f"head {sure:.2f} or 760 ms": either(head(sure), duration(760)),
+        f"head {sure:.2f} or 900 ms": either(head(sure), duration(900)),
+        "760 ms, not if side, noise, echo .5": duration(760, veto=0.5),
+        "760 ms, not if side, noise, echo .7": duration(760, veto=0.7),
+        f"head {sure:.2f} or 900 ms, not if .5": either(head(sure), duration(900, veto=0.5)),
+    }
+
+
+def _family(voice: str) -> str:
+    """The voice without its variant, the speaker of recordings."""
+    return voice.split("+")[0]
 
 
 def judge_words(net: WordNet, folder: Path) -> dict[str, Any]:
@@ -200,17 +247,18 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.evaluate", description="Judge a net.")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, help="shards made with --fold valid --patient")
+    parser.add_argument("--choose", type=Path, help="other shards of that kind: thresholds are chosen there")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
     try:
-        net = net_of(asked.checkpoint)
-        figures = judge_words(net, asked.folder) if isinstance(net, WordNet) else judge(net, asked.folder)
+        net = OnnxFloor(asked.checkpoint, ROWS) if asked.checkpoint.suffix == ".onnx" else net_of(asked.checkpoint)
+        judged = judge_words(net, asked.folder) if isinstance(net, WordNet) else judge(net, asked.folder, asked.choose)
     except AgentError as wrong:
         sys.stderr.write(f"{wrong}\n")
         return 2
-    sys.stdout.write((json.dumps(figures) if asked.json else table(figures)) + "\n")
+    sys.stdout.write((json.dumps(judged) if asked.json else table(judged)) + "\n")
     return 0
 
 
