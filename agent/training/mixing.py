@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from agent.expectation import NOTHING_KNOWN
+from agent.model.small.expectation import vector
 from agent.model.small.features import BANDS, FLOOR_DB, HOP, RATE_HZ, STEP_DB, WINDOW, mel_centres_hz
 from agent.training.channel.line import CLEAN_DB, MAX_ECHO_DB, MIN_ECHO_DB
 from agent.training.conversation.labels import NOT_ASKED, Overlap, Sound
@@ -27,6 +29,7 @@ NOISE_ROWS: Final = 32
 """So many different stretches of white noise are kept; each row gets one of them from anywhere."""
 TEXTURE_S: Final = 41
 MAX_MASKED: Final = 6
+FORGOTTEN: Final = 0.07
 CONCEALED_DB: Final = (0.0, 0.0, -2.0, -4.5, -8.0, -14.0, -90.0)
 """What is left of the last sound so many 10 ms into a loss (G.711 Appendix I, as ``telephony.audio.plc`` does it)."""
 Stems = dict[str, Tensor]
@@ -70,6 +73,12 @@ def paced(calls: Stems, draw: Draw) -> Stems:
             quiet = 0 if name in ("own", "sound") else NOT_ASKED
             out[name] = torch.where(beyond, torch.full_like(value, quiet), value.gather(1, nearest))
     return out
+
+
+def forgotten(expect: Tensor, draw: Draw) -> Tensor:
+    """Expectations ``[B, frames, SIZE]``, in one of fourteen calls taken away."""
+    nothing = torch.from_numpy(vector(NOTHING_KNOWN)).to(expect.device, expect.dtype)
+    return torch.where(draw.chance(FORGOTTEN), nothing, expect)
 
 
 def _stretched(found: Tensor, at: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ from agent.model.small.weights import NAME, RULES, SUMS, located
 from agent.training.conversation.maker import FRAMES
 from agent.training.curves import TurnScores, best, curve
 from agent.training.errors import TrainingError
-from agent.training.evaluate import ROWS, judge, scores, turns_of
+from agent.training.evaluate import ROWS, judge, scores
+from agent.training.heard import turns_of
 from agent.training.onnx_floor import OnnxFloor
 from agent.training.recipe import CONVERSATIONS, FRAME_S
 from agent.training.recipe import NAME as RECIPE
@@ -98,16 +99,18 @@ def train_small(plan: SmallPlan) -> dict[str, Any]:
 
 def stages(plan: SmallPlan) -> list[Stage]:
     """What is run, in order."""
-    calls, valid, run = plan.out / "calls", plan.out / "valid", plan.out / "run"
+    calls, stems, valid, run = (plan.out / name for name in ("calls", "stems", "valid", "run"))
     domain = ("--domain", str(plan.domain)) if plan.domain is not None else ()
+    making = (*domain, "--stems", str(stems))
     training = [
-        *("--data", str(calls), "--out", str(run), "--steps", str(plan.steps), "--batch", str(plan.batch)),
+        *("--data", str(calls), "--stems", str(stems), "--out", str(run), "--steps", str(plan.steps)),
+        *("--batch", str(plan.batch)),
         *("--seed", str(plan.seed), "--device", plan.device),
     ]
     training += ["--hidden", str(plan.hidden)] if plan.hidden else []
     training += ["--start", str(plan.start)] if plan.start is not None else []
     return [
-        _making(plan, calls, plan.hours, (*domain, "--seed", str(plan.seed)), "calls to learn from"),
+        _making(plan, calls, plan.hours, (*making, "--seed", str(plan.seed)), "calls to learn from"),
         _making(plan, valid, plan.valid_hours, (*domain, "--seed", str(VALID_SEED), *_JUDGING), "calls to judge by"),
         Stage(
             what="training",
@@ -183,7 +186,7 @@ def _run_stage(stage: Stage, tell: Callable[[int], None]) -> None:
 
 def judge_file(weights: Path, folder: Path) -> dict[str, Any]:
     """The card's figures of a net as it serves. Raises ``AgentError``."""
-    return judge(OnnxFloor(weights, ROWS), folder)  # type: ignore[arg-type]  # asked in the same way
+    return judge(OnnxFloor(weights, ROWS), folder)
 
 
 def chosen_rules(weights: Path, folder: Path) -> dict[str, dict[str, Any]]:
@@ -195,7 +198,7 @@ def chosen_rules(weights: Path, folder: Path) -> dict[str, dict[str, Any]]:
     turns: dict[Answer, list[TurnScores]] = {}
     for path in paths(folder):
         shard = read(path)
-        for turn in turns_of(shard, scores(net, shard)):  # type: ignore[arg-type]  # asked in the same way
+        for turn in turns_of(shard, scores(net, shard)):
             turns.setdefault(ANSWERS.get(State(turn.state), Answer.OPEN), []).append(turn)
     found: dict[str, dict[str, Any]] = {}
     for answer, said in sorted(turns.items()):

@@ -25,13 +25,14 @@ from torch import Tensor
 from agent.errors import AgentError
 from agent.training.dataset import INPUTS, WORDS, Batch, Dataset
 from agent.training.errors import TrainingError
-from agent.training.mixing import mixed
+from agent.training.mixing import Draw, forgotten, mixed, paced
 from agent.training.net.floor import FloorNet, FloorSizes, parameters
 from agent.training.net.loss import losses, total
 from agent.training.net.words import WordNet, WordSizes, word_loss
 from agent.training.shard import paths
 
 WARM_UP: Final = 40
+DROPOUT: Final = 0.15
 RATE: Final = 2e-3
 """The highest learning rate."""
 LOWEST: Final = 0.02
@@ -39,8 +40,8 @@ LOWEST: Final = 0.02
 CLIP: Final = 1.0
 CHECKPOINT: Final = "checkpoint.pt"
 TOLD_EVERY: Final = 20
-MIXED: Final = ("mel_caller", "mel_own", "sound", "overlap")
-"""What another line changes."""
+KEPT: Final = 0.995
+"""Share of the average that a step leaves."""
 TOWERS: Final = ("floor", "words")
 
 
@@ -57,7 +58,10 @@ class Plan:
     sizes: dict[str, int] = field(default_factory=dict)
     """Sizes that differ from the net's own."""
     stems: bool = False
-    """The data are calls before the line: each pass sends them over new lines (``mixing``)."""
+    """Half of each batch are calls before the line, sent over new lines at each pass; all change their pace and are
+    told less (``mixing``)."""
+    dropout: float = 0.0
+    """Of what the layers of the GRU give; the floor tower only."""
     start: str = ""
     """Checksum of the checkpoint whose weights it starts from; empty: from nothing."""
 
@@ -65,19 +69,26 @@ class Plan:
 class Trainer:
     """Net, optimiser and how far they are."""
 
-    def __init__(self, plan: Plan, data: Dataset, device: str = "cpu", start: Path | None = None) -> None:
+    def __init__(
+        self, plan: Plan, data: Dataset, device: str = "cpu", start: Path | None = None, stems: Dataset | None = None
+    ) -> None:
         torch.manual_seed(plan.seed)
-        self.plan, self.data, self.step = plan, data, 0
+        self.plan, self.data, self.stems, self.step = plan, data, stems, 0
         self.device = torch.device(device)
         self.net = build(plan.tower, plan.sizes)
         if start is not None:
-            self.net.load_state_dict(load(start)["net"])
+            self.net.load_state_dict(weights_of(load(start)))
         self.net.to(self.device)
+        if plan.tower == "floor" and plan.dropout > 0:
+            drop_out(self.net.gru, plan.dropout)
+        self.average = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+        """Of the last couple of hundred steps' weights: what is judged and served."""
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=plan.decay)
 
     def one_step(self) -> dict[str, float]:
         """One batch; returns each head's loss. Raises ``TrainingError`` on a loss that is no number."""
         batch = self.data.batch(self.step)
+        torch.manual_seed(self.plan.seed * 1_000_003 + self.step)  # dropout: a run that goes on draws the same
         for group in self.optimiser.param_groups:
             group["lr"] = self.plan.rate * schedule(self.step, self.plan.steps)
         found = self._losses(batch)
@@ -89,12 +100,13 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)
         self.optimiser.step()
         self.step += 1
+        keep = min(KEPT, (self.step + 1) / (self.step + 20))
+        for name, value in self.net.state_dict().items():
+            self.average[name].mul_(keep).add_(value.detach(), alpha=1 - keep)
         return {"loss": loss.item(), **{name: value.item() for name, value in found.items()}}
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        if self.plan.stems:
-            batch = over_new_lines(batch, self.plan.seed, self.step, self.device)
-        inputs, labels = tensors(batch, self.device)
+        inputs, labels = tensors(self._varied(batch) if self.stems is not None else batch, self.device)
         start = self.net.start(len(inputs[0]))
         if self.plan.tower == "words":
             logits, _ = self.net(inputs[0], start)
@@ -102,12 +114,26 @@ class Trainer:
         logits, _ = self.net(*inputs, start)
         return losses(logits, labels)
 
+    def _varied(self, batch: Batch) -> Batch:
+        """``batch`` and as many stems over new lines, all at another pace."""
+        assert self.stems is not None
+        generator = torch.Generator(self.device).manual_seed(self.plan.seed * 1_000_003 + self.step)
+        parts = []
+        for calls, is_stem in ((batch, False), (self.stems.batch(self.step), True)):
+            found = {name: torch.from_numpy(array).to(self.device) for name, array in calls.items()}
+            found = paced(found, Draw(generator, len(found["speech"]), self.device))
+            parts.append(mixed(found, generator) if is_stem else found)
+        whole = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        whole["expect"] = forgotten(whole["expect"], Draw(generator, len(whole["expect"]), self.device))
+        return {name: value.cpu().numpy() for name, value in whole.items()}
+
     def save(self, path: Path) -> None:
         """Whole or not at all."""
         state = {
             "plan": asdict(self.plan),
             "step": self.step,
             "net": self.net.state_dict(),
+            "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
         unfinished = path.with_suffix(".part")
@@ -120,6 +146,7 @@ class Trainer:
         if state["plan"] != asdict(self.plan):
             raise TrainingError(f"{path}: was trained by another plan: {state['plan']}")
         self.net.load_state_dict(state["net"])
+        self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
 
@@ -148,11 +175,25 @@ def build(tower: str, sizes: dict[str, int]) -> FloorNet | WordNet:
     return WordNet(WordSizes(**sizes)) if tower == "words" else FloorNet(FloorSizes(**sizes))
 
 
+def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
+    """What a checkpoint is judged by."""
+    found: dict[str, Tensor] = state.get("average") or state["net"]
+    return found
+
+
+def drop_out(gru: torch.nn.GRU, share: float) -> None:
+    """Dropout behind each layer, in training only."""
+    gru.dropout = share
+    gru.register_forward_hook(
+        lambda module, _, out: (torch.nn.functional.dropout(out[0], share, module.training), out[1])
+    )
+
+
 def net_of(path: Path) -> FloorNet | WordNet:
     """The net of a checkpoint, ready to be asked."""
     state = load(path)
     net = build(state["plan"]["tower"], state["plan"]["sizes"])
-    net.load_state_dict(state["net"])
+    net.load_state_dict(weights_of(state))
     net.eval()
     return net
 
@@ -175,13 +216,6 @@ def tensors(batch: Batch, device: torch.device) -> tuple[list[Tensor], dict[str,
         if name not in INPUTS
     }
     return inputs, labels
-
-
-def over_new_lines(batch: Batch, seed: int, step: int, device: torch.device) -> Batch:
-    """The calls of ``batch`` over lines that ``seed`` and ``step`` decide."""
-    generator = torch.Generator(device).manual_seed(seed * 1_000_003 + step)
-    stems = {name: torch.from_numpy(array).to(device) for name, array in batch.items() if name in MIXED}
-    return batch | {name: value.cpu().numpy() for name, value in mixed(stems, generator).items()}
 
 
 def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 100) -> None:
@@ -223,7 +257,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
-    parser.add_argument("--stems", action="store_true", help="the data are calls before the line (make --stems)")
+    parser.add_argument("--stems", type=Path, nargs="+", help="folders of calls before the line: half of each batch")
+    parser.add_argument("--dropout", type=float, default=DROPOUT, help="of the floor tower's GRU")
     parser.add_argument("--start", type=Path, help="checkpoint to begin with")
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
@@ -236,13 +271,17 @@ def main(argv: Sequence[str]) -> int:
             seed=asked.seed,
             tower=asked.tower,
             sizes=sizes,
-            stems=asked.stems,
+            stems=bool(asked.stems),
+            dropout=asked.dropout,
             start=checksum(asked.start) if asked.start else "",
         )
-        shards = [path for folder in asked.data for path in paths(folder)]
-        words = plan.tower == "words"
-        data = Dataset(shards, batch=plan.batch, seed=plan.seed, augment=not plan.stems, words=words)
-        trainer = Trainer(plan, data, asked.device, asked.start)
+        shards, stems = (
+            [path for folder in folders or () for path in paths(folder)] for folders in (asked.data, asked.stems)
+        )
+        share = plan.batch // 2 if plan.stems else plan.batch
+        data = Dataset(shards, batch=share, seed=plan.seed, words=plan.tower == "words")
+        before = Dataset(stems, batch=plan.batch - share, seed=plan.seed, augment=False) if stems else None
+        trainer = Trainer(plan, data, asked.device, asked.start, before)
         if (asked.out / CHECKPOINT).exists():
             trainer.restore(asked.out / CHECKPOINT)
         sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}\n")

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from agent.model.small.expectation import SIZE  # noqa: E402
 from agent.model.small.features import log_mel  # noqa: E402
 from agent.training import mixing  # noqa: E402
 from agent.training.conversation.labels import NOT_ASKED, Overlap, Sound  # noqa: E402
@@ -85,10 +86,14 @@ def test_another_pace_moves_sound_and_labels_together() -> None:
 
 def test_training_on_stems_goes_on_to_the_bit(shard: Shard, tmp_path: Path) -> None:
     write(shard, tmp_path / "shard-00000.npz")
-    plan = Plan(steps=4, batch=4, sizes={"front": 8, "frame": 12, "own": 6, "expect": 4, "hidden": 16}, stems=True)
+    sizes = {"front": 8, "frame": 12, "own": 6, "expect": 4, "hidden": 16}
+    plan = Plan(steps=4, batch=4, sizes=sizes, stems=True, dropout=0.3)
+
+    def data(augment: bool) -> Dataset:
+        return Dataset([tmp_path / "shard-00000.npz"], batch=2, seed=1, augment=augment)
 
     def trainer() -> Trainer:
-        return Trainer(plan, Dataset([tmp_path / "shard-00000.npz"], batch=4, seed=1, augment=False))
+        return Trainer(plan, data(True), stems=data(False))
 
     whole, first, second = trainer(), trainer(), trainer()
     for _ in range(4):
@@ -101,6 +106,14 @@ def test_training_on_stems_goes_on_to_the_bit(shard: Shard, tmp_path: Path) -> N
         second.one_step()
     for one, other in zip(whole.net.parameters(), second.net.parameters(), strict=True):
         assert torch.equal(one, other)
-    begun = Trainer(plan, Dataset([tmp_path / "shard-00000.npz"], batch=4, seed=1), start=tmp_path / CHECKPOINT)
+    begun = Trainer(plan, data(True), start=tmp_path / CHECKPOINT)
     assert begun.step == 0
-    assert torch.equal(next(begun.net.parameters()), next(first.net.parameters()))
+    assert torch.equal(next(begun.net.parameters()), next(iter(first.average.values())))
+    assert not torch.equal(next(first.net.parameters()), next(iter(first.average.values())))
+
+
+def test_some_calls_are_told_nothing() -> None:
+    told = torch.ones((200, 3, SIZE), dtype=torch.float16)
+    found = mixing.forgotten(told, draw(200))
+    without = (found[:, 0] != 1).any(1).float().mean()
+    assert 0.02 < float(without) < 0.15
