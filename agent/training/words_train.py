@@ -155,7 +155,7 @@ def train(asked: argparse.Namespace, store: Store) -> PhoneNet:
     for number, strung in strings.after(first):
         done = progress(number)
         if done >= 1:
-            save(path, net, optimiser, number, told)
+            save(path, net, optimiser if asked.keep_optimiser else None, number, told)
             break
         for group in optimiser.param_groups:
             group["lr"] = rate_at(number if not asked.start else number + WARM_UP, done, asked.rate)
@@ -218,6 +218,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="processes that string batches together")
     parser.add_argument("--save-every", type=float, default=60.0, help="seconds")
     parser.add_argument("--no-optimiser", dest="keep_optimiser", action="store_false", help="smaller checkpoints")
+    parser.add_argument("--shares", type=json.loads, help="of what batches are made, JSON (words_mix.SHARES)")
     parser.add_argument("--pause", default="", help="wait while this file exists")
     return parser.parse_args(argv)
 
@@ -225,7 +226,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     asked = arguments(argv)
     try:
-        store = Store(joined(read(path) for path in sorted(asked.data.glob("*.npz"))))
+        store = Store(joined(read(path) for path in sorted(asked.data.glob("*.npz"))), asked.shares)
         train(asked, store)
     except AgentError as wrong:
         sys.stderr.write(f"{wrong}\n")

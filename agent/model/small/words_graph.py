@@ -6,6 +6,7 @@ connectionist temporal classification). Between two words equal phones may be on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 from agent.expectation import Expect
 from agent.model.parts.recogniser import Mode
-from agent.model.small.words_network import Network, network
+from agent.model.small.words_network import BEFORE, BEHIND, Network, network
 from agent.model.small.words_phones import BLANK, LABELS, pronunciations
 
 ANYTHING: Final = LABELS
 """Label of the states that are anything."""
 MIDDLE_COST: Final = -3.0
 """An utterance that ends inside a word."""
+NEVER_COST: Final = -100.0
 NONE, ENTRY = -1, -2
 """Sources that are no state: nothing, and what leads to the node."""
 Ints = NDArray[np.int64]
@@ -58,6 +60,8 @@ class Graph:
     start: int
     words: tuple[str, ...]
     """By node."""
+    costs: tuple[float, ...]
+    """Of entering each node."""
 
     @property
     def states(self) -> int:
@@ -74,14 +78,27 @@ def graph_of(expect: Expect, mode: Mode) -> Graph:
     return build(network(expect, mode))
 
 
-def chain(words: tuple[str, ...]) -> Graph:
-    """Exactly ``words``, with anything before and behind: what a hypothesis is weighed by."""
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A word of a path through a graph."""
+
+    word: str
+    cost: float
+    apart: bool
+    """Something that is no part of an answer lies between it and the word before."""
+
+
+def chain(links: Sequence[Link]) -> Graph:
+    """Exactly these words, with anything before and behind: what a hypothesis is weighed by."""
     found = Network()
-    node = 0
-    for word in words:
-        node = found.add(word, (node,))
-    found.sources[1].add(node)
-    found.ends[0] = -100.0 if words else 0.0
+    node = BEFORE
+    for link in links:
+        if link.apart and node != BEFORE:
+            node = found.add("", (node,))
+        node = found.add(link.word, (node,), cost=link.cost, end=0.0)
+    if links:
+        found.sources[BEHIND].add(node)
+        found.ends[BEFORE] = NEVER_COST
     return build(found)
 
 
@@ -168,6 +185,7 @@ class _Maker:
             end_cost=self._end_costs(ends_word),
             start=self._last[0][0],
             words=tuple(found.words),
+            costs=tuple(found.costs),
         )
 
     def _end_costs(self, ends_word: NDArray[np.bool_]) -> Floats:

@@ -28,12 +28,14 @@ MOST_DIGITS: Final = 20
 LUHN: Final = "luhn"
 DOUBLE_COST: Final = -1.0
 CORRECTION_COST: Final = -4.0
+START_COST: Final = -1.5
+"""For an answer that begins: speech that is none has sounds of one here and there."""
 LOOSE_COST: Final = -3.0
 """For each of a dialogue's words that is said outside of its phrases."""
 UNFINISHED_COST: Final = -1.0
 SHORT_COST: Final = -0.5
 """A number with digits still to come: callers pause in it."""
-WRONG_CHECK_COST: Final = -5.0
+WRONG_CHECK_COST: Final = -2.5
 CORRECTIONS: Final = ("no", "sorry", "no sorry", "i mean")
 
 
@@ -116,6 +118,8 @@ def _patterns(found: Network, patterns: Sequence[str]) -> None:
                     todo.append(target)
     nodes = {state: found.add(word, ()) for state, word in sorted(words.items())}
     for state, node in nodes.items():
+        if 0 in sources[state]:
+            found.costs[node] = START_COST
         for source in sources[state]:
             found.sources[node] |= {BEFORE, BEHIND} if source == 0 else {nodes[source]}
         if state in automaton.accepting:
@@ -157,10 +161,15 @@ def _number(found: Network, count: int | None, check: str | None) -> None:
                 arrived.setdefault(after, set()).add(node)
                 everything.append(node)
                 found.ends[node] = _end_cost(after, count, summed)
-                found.sources[BEHIND].add(node)
     for place, node in waiting:
         found.sources[node] |= arrived.get(place, set())
+        if place == start and count is not None:
+            found.costs[node] += START_COST
     _corrections(found, everything, [node for place, node in waiting if place == start])
+    for cost in sorted({found.ends[node] for node in everything}):
+        # Behind a number that is not whole comes silence too, but the number stays as unlikely as it is.
+        behind = BEHIND if cost == 0 else found.add("", (), cost=cost, end=0.0)
+        found.sources[behind] |= {node for node in everything if found.ends[node] == cost}
 
 
 def _after(place: tuple[int, int], value: int, times: int, count: int | None, summed: bool) -> tuple[int, int]:

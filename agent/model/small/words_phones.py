@@ -38,7 +38,7 @@ EXTRA: Final = {
     "yup": ("Y AH P",),
     "nope": ("N OW P",),
     "nah": ("N AA",),
-    "zero": ("Z IH R OW", "Z IY R OW"),
+    "zero": ("Z IH R OW", "Z IY R OW", "Z IH UW"),
     "oh": ("OW",),
 }
 """Words that the dictionary lacks, or has wrong for a telephone."""

@@ -6,13 +6,13 @@ their ratio says how much of what was heard these words explain, given what else
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.model.small.words_graph import ANYTHING, Floats, Graph, chain
+from agent.model.small.words_graph import ANYTHING, Floats, Graph, Link, chain
 from agent.model.small.words_phones import BLANK, LABELS
 
 ANYTHING_COST: Final = 1.2
@@ -39,18 +39,20 @@ class Found:
 
     words: tuple[HeardWord, ...]
     fit: float
-    """Mean over the words' frames of how far they are below what fits best; 0 is perfect."""
+    """Mean over the words of how far each is below what fits best there, in nats a phone; 0 is perfect."""
     worst: float
     """The same of the word that fits worst."""
     share: float
     """Logarithm of the share of these words in all that could have been said; 0: certain. When finished only."""
+    cover: float
+    """0..1: how much of the sounds that were heard belongs to these words, and not to anything around them."""
 
     @property
     def texts(self) -> tuple[str, ...]:
         return tuple(word.text for word in self.words)
 
 
-NOTHING_FOUND: Final = Found((), 0.0, 0.0, 0.0)
+NOTHING_FOUND: Final = Found((), 0.0, 0.0, 0.0, 0.0)
 
 
 class Search:
@@ -67,6 +69,8 @@ class Search:
         self._ended: list[Floats] = []
         """By frame: scores of the word ends before it."""
         self._frames: list[Floats] = []
+        self._top: list[float] = []
+        """By frame: the log-probability of what fits best."""
         self._sum = Sum(graph)
 
     def push(self, logp: Floats) -> None:
@@ -76,6 +80,7 @@ class Search:
             self._step(wide)
             self._sum.step(wide)
             self._frames.append(wide)
+            self._top.append(float(frame.max()))
 
     def _step(self, wide: Floats) -> None:
         graph, room = self._graph, self._room
@@ -94,43 +99,58 @@ class Search:
 
     def partial(self) -> Found:
         """What has been said whole so far."""
-        return self._found(self._best) if self._frames else NOTHING_FOUND
+        return self._found(self._best)[0] if self._frames else NOTHING_FOUND
 
     def finish(self) -> Found:
         """The utterance is over."""
         if not self._frames:
             return NOTHING_FOUND
-        found = self._found(self._best + self._graph.end_cost)
-        alone = Sum(chain(found.texts))
+        found, links = self._found(self._best + self._graph.end_cost)
+        alone = Sum(chain(links))
         for frame in self._frames:
             alone.step(frame)
         share = min(0.0, alone.total() - self._sum.total())
-        return Found(found.words, found.fit, found.worst, share)
+        return replace(found, share=share)
 
-    def _found(self, scores: Floats) -> Found:
+    def _found(self, scores: Floats) -> tuple[Found, list[Link]]:
         """The way back from the best state."""
         graph = self._graph
         state = int(np.argmax(scores))
         words: list[HeardWord] = []
+        links: list[Link] = []
+        sounding = 1 - np.exp(np.stack(self._frames)[:, BLANK])
+        covered = 0.0
         fits: list[float] = []
         whole, last = bool(graph.ends_word[state]), 0
+        below, sounds = 0.0, 0
+        """Of the word in progress: how far it is below what fits best, and its frames that are no blanks."""
         for time in range(len(self._frames) - 1, -1, -1):
+            frame, label = self._frames[time], int(graph.label[state])
+            if label != ANYTHING:
+                below += float(frame[label] - self._top[time])
             if not last and not graph.silent[state]:
                 last = time + 1
             choice = self._choices[time][state]
             if choice == 0:
                 continue
+            sounds += label not in (BLANK, ANYTHING)
             source = int((graph.first if choice == 1 else graph.second)[state])
             if source < graph.states:
                 state = source
                 continue
-            word = graph.words[graph.node[state]]
+            node, state = int(graph.node[state]), self._source(source - graph.states, time)
+            word = graph.words[node]
             if whole and word:
                 words.append(_timed(word, time, last))
-                fits.append(self._fit(time, last))
-            state, whole, last = self._source(source - graph.states, time), True, 0
+                fits.append(below / max(1, sounds))
+                covered += float(sounding[time:last].sum())
+                links.append(Link(word, graph.costs[node], not graph.words[graph.node[state]]))
+            whole, last, below, sounds = True, 0, 0.0, 0
         words.reverse()
-        return Found(tuple(words), float(np.mean(fits)) if fits else 0.0, min(fits, default=0.0), 0.0)
+        links.reverse()
+        mean = float(np.mean(fits)) if fits else 0.0
+        cover = min(1.0, covered / max(1e-3, float(sounding.sum())))
+        return Found(tuple(words), mean, min(fits, default=0.0), 0.0, cover), links
 
     def _source(self, entry: int, time: int) -> int:
         """The word end that an entry was taken from."""
@@ -138,13 +158,6 @@ class Search:
         stop = graph.entry_at[entry + 1] if entry + 1 < graph.entries else len(graph.entry_of)
         among = graph.entry_of[graph.entry_at[entry] : stop]
         return int(graph.ends[among[np.argmax(self._ended[time][among])]])
-
-    def _fit(self, first: int, last: int) -> float:
-        """How sure the net was of what it heard there, in nats a phone's frame."""
-        frames = np.stack(self._frames[first:last])[:, :LABELS]
-        top = frames.max(axis=1)
-        spoken = frames[:, BLANK] < np.log(0.5)
-        return float(top[spoken].mean()) if spoken.any() else 0.0
 
 
 class Sum:

@@ -1,0 +1,148 @@
+"""Judge a recogniser: ``python -m agent.training.words_evaluate TRIALS.npz --engine words [--weights W.onnx]``.
+
+Without trials yet: ``--make --speech DIR --dialogue FLOW.yaml --count 200`` makes them first. Prints one line a group:
+how many, how many wrong (something else was taken), how many asked again (nothing was taken), and the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.brain.flow.digits import luhn, read_digits
+from agent.brain.flow.load import load_dialogue
+from agent.brain.flow.match import Matcher
+from agent.brain.flow.yes_no import read_yes_no
+from agent.errors import AgentError
+from agent.expectation import ExpectKind
+from agent.model.parts.completeness import State, match
+from agent.model.parts.engine import Engine
+from agent.model.parts.recogniser import Mode
+from agent.training.words_trials import Trial, human, load, save, synthetic
+
+PIECE: Final = 480
+"""Samples fed at once: the ears' 60 ms."""
+Reader = Callable[[Trial, Sequence[str]], str]
+
+
+@dataclass(slots=True)
+class Score:
+    """One group."""
+
+    count: int = 0
+    wrong: int = 0
+    again: int = 0
+    digits_wrong: int = 0
+    """Single digits that differ, place by place, in strings of the right length."""
+
+    def add(self, truth: str, taken: str) -> None:
+        self.count += 1
+        self.wrong += bool(taken) and taken != truth
+        self.again += bool(truth) and not taken
+        if truth.isdigit() and len(taken) == len(truth):
+            self.digits_wrong += sum(a != b for a, b in zip(truth, taken, strict=True))
+
+
+def reader(dialogue: Path) -> Reader:
+    """What the brain takes from the words of a trial."""
+    matcher = Matcher([(intent.name, intent.patterns) for intent in load_dialogue(dialogue).intents.values()])
+
+    def read(trial: Trial, words: Sequence[str]) -> str:
+        expect = trial.expect
+        if expect.kind is ExpectKind.DIGITS:
+            figures = read_digits(words, length=expect.digits, check=expect.check or "none").digits
+            whole = len(figures) == expect.digits and (expect.check != "luhn" or luhn(figures))
+            # A part of a number is asked for again; where no number was said, any digit is one too many.
+            return figures if whole or not trial.truth else ""
+        if expect.kind is ExpectKind.YES_NO:
+            answer = read_yes_no(words).answer
+            return "" if answer is None else ("no", "yes")[answer]
+        if expect.kind is ExpectKind.DATE:
+            return "date" if match(words, expect).state is State.COMPLETE else ""
+        found = matcher.best(words)
+        return found.intent if found else ""
+
+    return read
+
+
+def judge(engine: Engine, trials: Sequence[Trial], read: Reader, tell: bool) -> tuple[dict[str, Score], float]:
+    """Scores by group, and CPU seconds for each second of audio."""
+    scores: dict[str, Score] = defaultdict(Score)
+    spent = heard = 0.0
+    for trial in trials:
+        began = time.process_time()
+        stream = engine.open(trial.expect, Mode.ANSWER)
+        if stream is None:
+            raise RuntimeError("no stream")
+        for at in range(0, trial.pcm.size, PIECE):
+            stream.feed(trial.pcm[at : at + PIECE])
+        guess = stream.finish()
+        spent += time.process_time() - began
+        heard += trial.pcm.size / 8000
+        taken = read(trial, guess.words)
+        scores[trial.group].add(trial.truth, taken)
+        if tell and taken != trial.truth:
+            sys.stdout.write(f"{trial.group}: {trial.said!r} -> {' '.join(guess.words)!r} {guess.confidence}\n")
+    return dict(scores), spent / heard
+
+
+def report(scores: dict[str, Score]) -> str:
+    """A table."""
+    lines = [f"{'group':<44}{'n':>6}{'wrong %':>9}{'again %':>9}"]
+    for group, score in sorted(scores.items()):
+        share = 100 / score.count
+        lines.append(f"{group:<44}{score.count:>6}{score.wrong * share:>9.1f}{score.again * share:>9.1f}")
+    return "\n".join(lines) + "\n"
+
+
+def _engine(asked: argparse.Namespace) -> Engine:
+    if asked.engine == "pocketsphinx":
+        from agent.model.parts.pocketsphinx_engine import PocketSphinxEngine
+
+        return PocketSphinxEngine()
+    from agent.model.parts.words_engine import WEIGHTS, WordsEngine
+
+    return WordsEngine(asked.weights or WEIGHTS)
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m agent.training.words_evaluate", description="Judge a recogniser.")
+    parser.add_argument("trials", type=Path)
+    parser.add_argument("--engine", choices=("words", "pocketsphinx"), default="words")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--dialogue", type=Path, required=True)
+    parser.add_argument("--only", default="", help="groups that begin so")
+    parser.add_argument("--tell", action="store_true", help="print every trial that goes wrong")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--make", action="store_true")
+    parser.add_argument("--speech", type=Path)
+    parser.add_argument("--piper", default="")
+    parser.add_argument("--count", type=int, default=160)
+    parser.add_argument("--seed", type=int, default=5)
+    asked = parser.parse_args(argv)
+    try:
+        if asked.make:
+            made = list(synthetic(asked.dialogue, asked.seed, asked.count, asked.piper)) if asked.count else []
+            save(asked.trials, [*(human(asked.speech, asked.dialogue, asked.seed) if asked.speech else ()), *made])
+            return 0
+        trials = [trial for trial in load(asked.trials) if trial.group.startswith(asked.only)]
+        scores, cost = judge(_engine(asked), trials, reader(asked.dialogue), asked.tell)
+    except AgentError as wrong:
+        sys.stderr.write(f"{wrong}\n")
+        return 2
+    sys.stdout.write(report(scores) + f"CPU {100 * cost:.1f} % of a core per talking caller\n")
+    if asked.json:
+        table = {g: {"n": s.count, "wrong": s.wrong, "again": s.again} for g, s in scores.items()}
+        asked.json.write_text(json.dumps({"cpu": cost, "groups": table}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
