@@ -427,7 +427,7 @@ class Worker:
             step_p99_ms=round(1000 * percentile(durations, 0.99), 3),
             late_rows=counters.dropped_rows,
             concealed_rows=counters.concealed_rows,
-            overruns=self._overruns,
+            overruns=self._overruns + self.scheduler.speaker_overruns,
             degradation=int(self.admission.level),
             cpu_s=round(time.process_time(), 3),
             failed_rows=counters.failed_rows,

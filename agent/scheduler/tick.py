@@ -329,6 +329,11 @@ class Scheduler:
         """A step of the speaker is under way: ``advance`` has something to take soon."""
         return self.lockstep is not None and self.lockstep.is_under_way
 
+    @property
+    def speaker_overruns(self) -> int:
+        """Steps of the speaker that were not over when the audio of the next was there, since the start."""
+        return 0 if self.lockstep is None else self.lockstep.counters.waited
+
     def speaker_took(self) -> list[float]:
         """Seconds from begin to answer of the speaker's steps since the last call."""
         if self.lockstep is None:

@@ -1,8 +1,12 @@
-"""Tiny checkpoints with random weights, written as the published ones are."""
+"""Tiny checkpoints with random weights, written as the published ones are.
+
+``python -m tests.unit.agent.model.moshi.tiny FOLDER`` writes one: for a service without a card.
+"""
 
 from __future__ import annotations
 
 import io
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,3 +82,9 @@ def write_checkpoint(folder: Path, *, layout: str = "fused", **keys: Any) -> Mos
     save_file(books, folder / MIMI_FILE)
     (folder / TEXT_FILE).write_bytes(text_model())
     return config
+
+
+if __name__ == "__main__":
+    made = Path(sys.argv[1])
+    made.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(made)
