@@ -32,10 +32,12 @@ class Placement:
     async def reseat(self, lost: SeatLease, profile: FloorProfile, record: str) -> SeatHandle:
         """Another seat as soon as a worker has room; the caller bounds the wait."""
         assert isinstance(lost, SeatHandle)
-        persona = self._persona_of(lost.call_id)
+        persona = self._persona_of(lost.call_id).in_call(lost.heard)
         while True:
             try:
-                return await self._registry.reseat(lost, profile=profile, persona=persona, record=record)
+                seat = await self._registry.reseat(lost, profile=profile, persona=persona, record=record)
+                seat.heard.extendleft(reversed(lost.heard))
+                return seat
             except AdmissionRefused:
                 await asyncio.sleep(RETRY_S)
 

@@ -9,15 +9,18 @@ a reset row remembers nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.expectation import Expect
+
+TOLD_WORDS: Final = 60
+"""Of its own last words, a row that begins anew in the middle of a call is told so many."""
 
 
 class OnContextFull(StrEnum):
@@ -57,6 +60,13 @@ class Persona:
     text: str = ""
     voice: str = ""
     seed: int = 0
+
+    def in_call(self, said: Iterable[str]) -> Persona:
+        """The same for a row that begins anew in the middle of a call: told the last words that were heard of it."""
+        words = " ".join(said)
+        if not words:
+            return self
+        return replace(self, text=f"{self.text} You are in the middle of a call. You have just said: {words}".strip())
 
 
 @dataclass(slots=True)

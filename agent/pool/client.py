@@ -7,11 +7,12 @@ per seat. A queue that is full means that its session has stopped reading: that 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final, cast
 
 from agent.errors import AdmissionRefused, SeatLost
-from agent.model.protocol import Persona
+from agent.model.protocol import TOLD_WORDS, Persona
 from agent.pool.address import parse_address
 from agent.pool.messages import (
     CloseSeat,
@@ -24,6 +25,7 @@ from agent.pool.messages import (
     SeatMessage,
     SeatOpened,
     SeatRefused,
+    UtteranceEnded,
     WorkerHello,
     WorkerStats,
     encode,
@@ -48,6 +50,8 @@ class SeatHandle:
         self.recording_truncated = False
         self.recording_ready = False
         """The file is there. Both are known when ``close`` has returned."""
+        self.heard: deque[str] = deque(maxlen=TOLD_WORDS)
+        """The last words of ours that were heard: what the model of another seat is told."""
         self._client = client
         self._queue: asyncio.Queue[SeatEvent | None] = asyncio.Queue()
         self._lost = False
@@ -101,6 +105,8 @@ class SeatHandle:
             self._client.forget(self)
             self.end(lost=True)
             return
+        if isinstance(event, UtteranceEnded):
+            self.heard += event.heard.split()
         self._queue.put_nowait(event)
 
     def end(self, *, lost: bool) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
+from agent.model.protocol import TOLD_WORDS
 from agent.scheduler.speech import Ended
 from telephony.link import ALL_SENT, SENT_FRAMES
 
@@ -24,7 +25,6 @@ MOST_FRAMES: Final = 3000
 """A minute: a model that never pauses is told in parts."""
 MOST_WORDS: Final = 512
 """Of a model that tells words and makes no sound, the oldest are forgotten."""
-KEPT_WORDS: Final = 60
 PHRASE_ENDS: Final = (".", ",", "?", "!", ";", ":")
 
 
@@ -61,7 +61,7 @@ class OwnSpeech:
         self._out: deque[tuple[int, _Stretch, int]] = deque()
         """``(frame number, stretch, the model's frame)``"""
         self._leaving: list[_Stretch] = []
-        self.latest: deque[str] = deque(maxlen=KEPT_WORDS)
+        self.latest: deque[str] = deque(maxlen=TOLD_WORDS)
         """The last words that were heard."""
 
     @property

@@ -6,10 +6,9 @@ again, with what has been said since, before the window is full, in a silence in
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
-from agent.model.protocol import ModelSpec, OnContextFull, Persona
+from agent.model.protocol import ModelSpec, OnContextFull
 from agent.pool.messages import SAMPLES_PER_MS
 from agent.scheduler.floor.table import FloorState
 from agent.scheduler.seat import Seat
@@ -33,11 +32,3 @@ def is_silent(seat: Seat) -> bool:
     if floor.state is not FloorState.OPEN or floor.turn_open or seat.held or seat.is_hushed or seat.own.is_speaking:
         return False
     return floor.now - max(floor.floor_free_at, floor.last_speech) >= SILENCE
-
-
-def retold(persona: Persona, seat: Seat) -> Persona:
-    """What the row is told this time: its role, and the last words that were heard of it."""
-    said = " ".join(seat.own.latest)
-    if not said:
-        return persona
-    return replace(persona, text=f"{persona.text} You are in the middle of a call. You have just said: {said}".strip())

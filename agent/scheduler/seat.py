@@ -460,14 +460,13 @@ class Seat:
         self._bump_epoch()
         self._released = None
         self._fade.fill(0)
-        ended = self.speech.cut(
-            "reopened" if cause is FloorInput.TURN_REOPENED else "yielded", fade=self._fade, gain=self.gain.now
-        )
+        why = "reopened" if cause is FloorInput.TURN_REOPENED else "yielded"
+        ended = self.speech.cut(why, fade=self._fade, gain=self.gain.now)
         self._fading, self.silenced, self._model_active = True, True, 0
         if cause is not FloorInput.KEY_PRESSED:  # a key is no voice to give way to
             self._rests_until = self.floor.now + self._rest_samples
         self.gain.reset()
-        self._tell_ended(ended + self.own.cut("yielded"))
+        self._tell_ended(ended + self.own.cut(why))
 
     def _close_overlap(self, cause: FloorInput, reason: str) -> None:
         """Say what the overlap was; words of one that was no turn are forgotten."""

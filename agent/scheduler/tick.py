@@ -37,7 +37,7 @@ from agent.pool.messages import (
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.lockstep import Lockstep
-from agent.scheduler.reprime import due_after, is_silent, retold
+from agent.scheduler.reprime import due_after, is_silent
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import NO_FRAME, Seat
 from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, OutFlag
@@ -317,7 +317,7 @@ class Scheduler:
                 continue
             try:
                 lockstep.speaker.release(row)
-                lockstep.speaker.admit(row, retold(self._personas[row], seat))
+                lockstep.speaker.admit(row, self._personas[row].in_call(seat.own.latest))
             except Exception as error:  # one call's fault must not touch the other rows
                 self._fail(seat, error)
                 continue
