@@ -62,11 +62,11 @@ def grouped(turns: Sequence[TurnScores]) -> dict[str, list[TurnScores]]:
 
 
 def rules(turns: Sequence[TurnScores], early: float) -> dict[str, Rule]:
-    """The quickest rules that together cut at most ``early`` of the turns; the most patient ones where none do."""
+    """The quickest rules that together cut at most ``early`` of the turns; the most patient where none do."""
     said = grouped(turns)
     curves = {kind: curve(found) for kind, found in said.items()}
     counts = {kind: len(found) for kind, found in said.items()}
-    allowed = early * sum(counts.values())
+    allowed = early * sum(counts.values()) + sum(np.sqrt(early * count + 1) for count in counts.values())
     chosen = {kind: min(points, key=lambda found: (found.early, found.mean_ms)) for kind, points in curves.items()}
     for price in PRICES_MS:
         cheap = {kind: _cheapest(points, price) for kind, points in curves.items()}
@@ -86,7 +86,13 @@ def _cheapest(points: Sequence[Point], price: float) -> Point:
 
 def _cut(chosen: Mapping[str, Point], counts: Mapping[str, int]) -> float:
     """How many turns are cut."""
-    return sum(counts[kind] * found.early for kind, found in chosen.items())
+    return sum(_careful(counts[kind], found) for kind, found in chosen.items())
+
+
+def _careful(count: int, found: Point) -> float:
+    """Turns that a rule cuts, and one standard error more: a few turns promise nothing."""
+    cut = count * found.early
+    return float(cut + np.sqrt(cut + 1))
 
 
 def _quicker(
@@ -96,10 +102,10 @@ def _quicker(
     best_gain, best_change = 0.0, None
     for kind, points in curves.items():
         now = chosen[kind]
-        left = allowed - _cut(chosen, counts) + counts[kind] * now.early
+        left = allowed - _cut(chosen, counts) + _careful(counts[kind], now)
         for found in points:
             gain = counts[kind] * (now.mean_ms - found.mean_ms)
-            if gain > best_gain and counts[kind] * found.early <= left + 1e-9:
+            if gain > best_gain and _careful(counts[kind], found) <= left + 1e-9:
                 best_gain, best_change = gain, (kind, found)
     return best_change
 

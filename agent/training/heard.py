@@ -18,6 +18,7 @@ from agent.training.shard import Shard
 AFTER: Final = BACKSTOP_MS // FRAME_MS
 EVENT_AFTER: Final = 8
 PAUSE_FRAMES: Final = 5
+WE_GO_ON: Final = 1000 // FRAME_MS
 Scores = dict[str, NDArray[np.float32]]
 
 
@@ -42,7 +43,7 @@ def turns_of(shard: Shard, found: Scores) -> Iterator[TurnScores]:
 
 
 def events_of(shard: Shard, found: Scores) -> Iterator[EventScores]:
-    """Sounds that begin while we have the floor."""
+    """Sounds over our voice: those after whose onset we speak for a second more, or until they are over."""
     for item, meta in enumerate(shard.meta):
         floor = shard["overlap"][item] != NOT_ASKED
         for event in meta["events"]:
@@ -53,6 +54,8 @@ def events_of(shard: Shard, found: Scores) -> Iterator[EventScores]:
             kept = floor[start:stop].copy()
             kept[:4] = True
             length = int(np.argmin(kept)) if not kept.all() else kept.size
+            if length < min(kept.size, WE_GO_ON):
+                continue  # we had finished: there was nothing to give way with
             overlap = found["overlap"][item, start : start + length]
             leaves = overlap[:, [Overlap.SIDE, Overlap.NOISE, Overlap.ECHO]].sum(axis=1)
             spoken = found["speech"][item, start : start + length, 0]
