@@ -21,8 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agent.backchannels import BACKCHANNEL_PHRASES
 from agent.bench import metrics
 from agent.bench.baselines import HeardCall, baseline_figures
-from agent.bench.duplex_people import people
-from agent.bench.duplex_picture import picture
+from agent.bench.duplex_picture import TITLES, picture
 from agent.bench.duplex_scripts import (
     PROFILES,
     Profile,
@@ -31,8 +30,8 @@ from agent.bench.duplex_scripts import (
     marker_scripts,
     profile_scripts,
 )
-from agent.bench.duplex_systems import SYSTEMS, curves, live_of, people_curves, pipecat_figures, write_picture
-from agent.bench.duplex_table import equal_takeover, table
+from agent.bench.duplex_systems import SYSTEMS, curve_sets, live_of, pipecat_figures, write_picture
+from agent.bench.duplex_table import table
 from agent.bench.duplex_words import word_figures
 from agent.bench.evidence import AgentChannel, CallEvidence, Control, ServiceLog, log_from_timeline
 from agent.bench.figures import conversation_figures, transport_figures
@@ -86,20 +85,14 @@ async def duplex_command(
         start_service=start_service,
     )
     if picture_at is not None:
-        title = f"{figures['callers']['turns']} turns of synthetic callers, clean line"
-        write_picture(picture_at, picture(figures["curves"], title=title))
-        if figures["people"]["turns"]:
-            title = f"{figures['people']['turns']} turns of recorded people, ears without words"
-            write_picture(
-                picture_at.with_stem(f"{picture_at.stem}-people"), picture(figures["people"]["curves"], title=title)
-            )
+        for name, found in figures["curves"].items():
+            svg = picture(found["curves"], title=f"{found['turns']} turns: {TITLES[name]}")
+            write_picture(picture_at.with_stem(f"{picture_at.stem}-{name}"), svg)
     if as_json:
         sys.stdout.write(json.dumps(figures) + "\n")
     else:
         sys.stdout.write(table(figures) + "\n\n")
-        show_figures(
-            {name: value for name, value in figures.items() if name not in ("systems", "curves", "people")}, Console()
-        )
+        show_figures({name: value for name, value in figures.items() if name not in ("systems", "curves")}, Console())
     return 0 if figures["answered"] == figures["calls"] else 1
 
 
@@ -136,11 +129,12 @@ async def run_duplex(
         first = served[0]
         heard = first.runs[0].heard()
         progress.add_task("the same callers before every system", total=None)
-        drawn = await curves(heard, systems, weights=weights)
-        recorded = people(speech, seed=SEED) if speech is not None else []
-        theirs = await asyncio.to_thread(people_curves, recorded, systems, weights=weights)
+        drawn: dict[str, Any] = {}
+        if not quick:
+            drawn = await asyncio.to_thread(curve_sets, systems, voices, speech, weights=weights, seed=SEED)
     others = {"pipecat": pipecat_figures(heard)} if "pipecat" in systems else {}
-    drawn |= {name: found.pop("curve") for name, found in others.items()}
+    for found in others.values():
+        del found["curve"]
     everything = [result for one in served for run in one.runs for result in run.results] + marked.results
     placed = sum(run.placed for one in served for run in one.runs) + marked.placed
     return {
@@ -153,8 +147,6 @@ async def run_duplex(
         "systems": {**{one.name: {"how": "live", **one.figures()} for one in served}, **others},
         "baselines": baseline_figures(heard),
         "curves": drawn,
-        "equal_takeover": equal_takeover(drawn),
-        "people": {"turns": len(recorded), "curves": theirs, "equal_takeover": equal_takeover(theirs)},
         "callers": {
             "void_pacing": sum(not one.pacing.is_good for one in everything if one.answered),
             "turns": sum(len(one.call.of(EventType.TURN)) for one in heard),

@@ -54,7 +54,7 @@ def people(folder: Path, *, seed: int) -> list[Person]:
     for path, row in speech.described("sentence", "phrase"):
         if not row.get("source", "").startswith(CUT_READINGS):
             pcm = at_level(trimmed(read_audio(path)), LEVEL_DBFS)
-            found += [_person(path.stem, _paused(pcm, pause_s), Expect(kind=ExpectKind.FREE)) for pause_s in _some(rng)]
+            found += [person(path.stem, _paused(pcm, pause_s), Expect(kind=ExpectKind.FREE)) for pause_s in _some(rng)]
     by_speaker: dict[str, list[Path]] = defaultdict(list)
     for path, row in speech.described("digit"):
         by_speaker[row.get("speaker", "")].append(path)
@@ -64,7 +64,7 @@ def people(folder: Path, *, seed: int) -> list[Person]:
         count = rng.choice(LENGTHS)
         said = [at_level(trimmed(read_audio(clip)), LEVEL_DBFS) for clip in rng.choices(clips, k=count)]
         parts = _grouped(said, rng)
-        found.append(_person(f"digits{number}", parts, Expect(kind=ExpectKind.DIGITS, digits=count)))
+        found.append(person(f"digits{number}", parts, Expect(kind=ExpectKind.DIGITS, digits=count)))
     return found
 
 
@@ -98,7 +98,7 @@ def _grouped(digits: Sequence[Pcm], rng: random.Random) -> list[Pcm]:
     return parts
 
 
-def _person(name: str, parts: Sequence[Pcm], expect: Expect) -> Person:
+def person(name: str, parts: Sequence[Pcm], expect: Expect) -> Person:
     """A call of one turn; what was said and its pauses are found by the energy rule, on the clean stem."""
     clip = clip_of(np.concatenate(parts))
     line = np.concatenate([silence(BEFORE_S), clip.pcm, silence(AFTER_S)])

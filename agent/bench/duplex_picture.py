@@ -13,6 +13,11 @@ NAMES: Final = {"small": "Crosstalk-small", "parts": "parts", "timer": "silence 
 NO_WORDS: Final = ", no words"
 """Ears without a recogniser: drawn as theirs, dashed."""
 OTHER: Final = "#555555"
+TITLES: Final = {
+    "phrases": "phrases that the agent waits for, synthetic voices",
+    "sentences": "sentences that it does not expect, synthetic voices",
+    "people": "recorded people, ears without words",
+}
 MOST_MS: Final = 2500.0
 """Slower settings are cut off: nobody waits so long."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,8 +9,10 @@ from typing import Any, Final
 from agent.bench import smart_turn
 from agent.bench.baselines import HeardCall, overlap_figures, timer_ends
 from agent.bench.decisions import Judged, Trace, turn_figures
-from agent.bench.duplex_people import Person
+from agent.bench.duplex_callers import callers
+from agent.bench.duplex_people import Person, people
 from agent.bench.duplex_replay import SCORES, replay
+from agent.bench.duplex_table import equal_takeover
 from agent.bench.inline_recogniser import InlineRecogniser
 from agent.bench.metrics import AFTER_OVERLAP_S
 from agent.brain.examples import example_path
@@ -31,7 +32,7 @@ LIVE: Final = ("small", "parts")
 """Those that answer calls; the others are asked what they would have done on the same audio."""
 TIMERS_S: Final = (0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0)
 ROWS: Final = 8
-"""Calls replayed at once: as many utterances as a recogniser takes."""
+"""Calls replayed at once with words: as many utterances as a recogniser takes."""
 MENU: Final = "menu"
 """What the shipped dialogue waits for while these callers speak."""
 
@@ -43,14 +44,24 @@ def live_of(systems: Sequence[str]) -> list[str]:
     return [name for name in LIVE if name in systems] or ["parts"]
 
 
-async def curves(calls: Sequence[HeardCall], systems: Sequence[str], *, weights: str = "") -> dict[str, Curve]:
-    """Latency against pause takeover of every system but Pipecat's, from quick to patient. Raises ``AgentError``."""
-    if not calls:
-        return {}
-    waits = [menu()] * len(calls)
-    asked = [name for name in LIVE if name in systems]
-    traces = await asyncio.gather(*(asyncio.to_thread(_curve, name, calls, waits, weights, True) for name in asked))
-    return {**dict(zip(asked, traces, strict=True)), **without_words(calls, waits, systems, weights=weights)}
+def curve_sets(
+    systems: Sequence[str], voices: Sequence[str], speech: Path | None, *, weights: str = "", seed: int
+) -> dict[str, dict[str, Any]]:
+    """Latency against pause takeover of every system on callers that were rendered, and on recorded people.
+
+    The ears hear rendered callers with words and without, people without. Raises ``AgentError``.
+    """
+    sets = {
+        "phrases": callers(voices, menu(), seed=seed, known=True),
+        "sentences": callers(voices, menu(), seed=seed, known=False),
+        "people": people(speech, seed=seed) if speech is not None else [],
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, said in sets.items():
+        if said:
+            drawn = rendered_curves(said, systems, weights=weights, words=name != "people")
+            found[name] = {"turns": len(said), "curves": drawn, "equal_takeover": equal_takeover(drawn)}
+    return found
 
 
 def without_words(
@@ -68,10 +79,15 @@ def without_words(
     return found
 
 
-def people_curves(people: Sequence[Person], systems: Sequence[str], *, weights: str = "") -> dict[str, Curve]:
-    """Recorded people before all systems, the ears without words. Raises ``AgentError``."""
-    calls = [one.heard for one in people]
-    found = without_words(calls, [one.expect for one in people], systems, weights=weights)
+def rendered_curves(
+    people: Sequence[Person], systems: Sequence[str], *, weights: str = "", words: bool = False
+) -> dict[str, Curve]:
+    """People or rendered callers before all systems; ``words``: the ears have a recogniser. Raises ``AgentError``."""
+    calls, waits = [one.heard for one in people], [one.expect for one in people]
+    found: dict[str, Curve] = {}
+    if words:
+        found = {name: _curve(name, calls, waits, weights, True) for name in LIVE if name in systems}
+    found |= without_words(calls, waits, systems, weights=weights)
     if "pipecat" in systems and calls and not smart_turn.why_not():
         found["pipecat"] = pipecat_figures(calls)["curve"]
     return found
@@ -80,8 +96,9 @@ def people_curves(people: Sequence[Person], systems: Sequence[str], *, weights: 
 def _curve(name: str, calls: Sequence[HeardCall], waits: Sequence[Expect], weights: str, words: bool) -> Curve:
     traces: list[Trace] = []
     engine = open_engine("pocketsphinx", "") if words else None
-    for first in range(0, len(calls), ROWS):
-        rows = slice(first, first + ROWS)
+    at_once = ROWS if words else len(calls)
+    for first in range(0, len(calls), at_once):
+        rows = slice(first, first + at_once)
         recogniser = InlineRecogniser(engine) if engine is not None else NoRecogniser()
         ears = ears_of(name, len(calls[rows]), recogniser, weights)
         traces += replay(calls[rows], ears, waits[rows])

@@ -25,8 +25,8 @@ def table(figures: Mapping[str, Any]) -> str:
         for profile, one in found.get("profiles", {"clean, offline": found}).items():
             if "response_ms" in one:
                 lines.append(_row(name, profile, one))
-    lines += _equal("synthetic callers", figures.get("equal_takeover", {}))
-    lines += _equal("recorded people", figures.get("people", {}).get("equal_takeover", {}))
+    for name, found in figures.get("curves", {}).items():
+        lines += _equal(f"{name} ({found['turns']} turns)", found["equal_takeover"])
     return "\n".join(lines)
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from agent.bench.baselines import HeardCall, overlap_figures
+from agent.bench.conversations import STATEMENTS
 from agent.bench.decisions import Judged, Trace, latency_at, turn_figures
+from agent.bench.duplex_callers import callers
 from agent.bench.duplex_people import PAUSES_S, STRINGS, people
 from agent.bench.duplex_picture import picture
 from agent.bench.duplex_replay import replay
 from agent.bench.duplex_scripts import PROFILES
-from agent.bench.duplex_systems import SYSTEMS, live_of, menu, people_curves
+from agent.bench.duplex_systems import SYSTEMS, live_of, menu, rendered_curves
 from agent.bench.duplex_table import EQUAL, equal_takeover, table
 from agent.bench.figures import conversation_figures
 from agent.bench.inline_recogniser import InlineRecogniser
@@ -27,6 +29,7 @@ from agent.expectation import Expect, ExpectKind
 from agent.model.parts.ears import Ears
 from agent.model.parts.engine import Guess
 from agent.model.parts.recogniser import Mode, NoRecogniser
+from agent.simulator.render import Renderer
 from agent.simulator.truth import EventType
 from tests.unit.agent.bench.synthetic import call, event, spoken, turn
 
@@ -137,7 +140,7 @@ def test_table_and_picture_show_every_system() -> None:
     curves = dict.fromkeys(SYSTEMS, points)
     figures = {
         "systems": {"small": live, "parts": live, "pipecat": {"how": "missing", "why": "needs <pipecat>"}},
-        "equal_takeover": equal_takeover(curves),
+        "curves": {"phrases": {"turns": 9, "equal_takeover": equal_takeover(curves)}},
     }
     lines = table(figures).splitlines()
     assert len({line.count("|") for line in lines[:5]}) == 1, "every row has all columns"
@@ -177,8 +180,18 @@ def test_recorded_people_get_pauses_that_are_known(tmp_path: Path) -> None:
         for hold in one.heard.call.of(EventType.HOLD):
             assert turn_.start < hold.start < hold.end < turn_.end
             assert min(abs(hold.end - hold.start - pause) for pause in PAUSES_S) < 0.08
-    drawn = people_curves(sentences, ["parts", "timer"])
+    drawn = rendered_curves(sentences, ["parts", "timer"])
     assert set(drawn) == {"parts, no words", "timer"}
     patient = drawn["timer"][-1]
     assert (patient["pause_takeover"], patient["response_ms"]["n"]) == (0.0, 3)
     assert people(tmp_path, seed=1)[1].heard.call.events == found[1].heard.call.events
+
+
+def test_rendered_callers_say_every_text_whole_and_paused() -> None:
+    voices = Renderer().voices()[:1]
+    found = callers(voices, menu(), seed=1, known=False)
+    assert len(found) == 2 * len(STATEMENTS)
+    assert [len(one.heard.call.of(EventType.HOLD)) for one in found] == [0, 1] * len(STATEMENTS)
+    assert {one.expect for one in found} == {menu()}
+    again = callers(voices, menu(), seed=1, known=False)
+    assert [one.heard.call.call for one in found] == [one.heard.call.call for one in again]

@@ -172,7 +172,7 @@ def test_the_clock_waits_longer_for_ears_that_judge_overlaps_themselves() -> Non
             if engine.all(UtteranceEnded):
                 break
         took[judged_] = ms
-    assert 150 <= took[True] - took[False] <= 300
+    assert 80 <= took[True] - took[False] <= 200
     assert ears.spec.judges_overlaps
 
 
