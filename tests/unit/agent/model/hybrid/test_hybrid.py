@@ -52,8 +52,8 @@ def test_it_says_what_it_is() -> None:
 
 
 def test_row_in_a_batch_says_what_it_says_alone_in_any_place() -> None:
-    alone = said(HybridModel(ROWS), 0, range(30), [0], stream=7)
-    busy = said(HybridModel(ROWS), 2, range(30), [0, 1, 2], stream=7)
+    alone = said(HybridModel(ROWS), 0, range(12), [0], stream=7)
+    busy = said(HybridModel(ROWS), 2, range(12), [0, 1, 2], stream=7)
     assert np.abs(alone - busy).max() <= 1
     assert np.abs(alone).max() > 300, "it makes a sound"
 
@@ -78,11 +78,11 @@ def test_reset_row_remembers_nothing() -> None:
 
 def test_row_moves_to_another_place_of_another_model_bit_for_bit() -> None:
     here, there = HybridModel(ROWS), HybridModel(ROWS)
-    for n in range(40):  # past the window of its attention layers
+    for n in range(28):  # past the window of its attention layers
         step(here, n, [0, 1])
     here.force(1, text="abc")
     there.restore(2, here.snapshot(1))
-    after = range(40, 50)
+    after = range(28, 32)
     assert (said(here, 1, after, [1], stream=5) == said(there, 2, after, [2], stream=5)).all()
     for blob in (b"", b"moshi", here.snapshot(1)[:-40]):
         with pytest.raises(ModelError, match="snapshot"):
@@ -128,7 +128,7 @@ def test_rate_of_its_voice_becomes_the_telephones() -> None:
 def test_it_lives_on_a_workers_scheduler_beside_ears_and_yields() -> None:
     one = Engine(WithEars(HybridModel(2, replace(HybridConfig(), temperature=1.2)), EnergyEars(2)), rows=2)
     one.open()
-    one.run(2000)
+    one.run(1200)
     assert any(one.speech["a"])
     assert one.all(AgentText)
     one.run(600, LOUD)
@@ -137,7 +137,7 @@ def test_it_lives_on_a_workers_scheduler_beside_ears_and_yields() -> None:
     assert ended[-1].reason == "yielded"
     assert not one.out["a"][-1].any()
     assert one.all(TurnWords), "its own ears tell the caller's words"
-    one.run(1600, SILENCE)
+    one.run(1200, SILENCE)
     assert any(one.speech["a"][-40:])
 
 
