@@ -369,6 +369,8 @@ def check_recogniser(config: Config) -> Iterator[Check]:
         yield ok(name, "pipecat: named in the agent's file")
     elif wanted == "sherpa":
         yield _sherpa(name, located(config.models.folder, config.ears.sherpa_model))
+    elif wanted == "words":
+        yield ok(name, "words: our own net, for what a dialogue expects (docs/reference/model_card_small_words.md)")
     elif find_spec("pocketsphinx") is None:
         yield fail(name, "pocketsphinx is not installed", "pip install pocketsphinx, or set ears.recogniser = none")
     else:

@@ -154,11 +154,12 @@ def train(asked: argparse.Namespace, store: Store) -> PhoneNet:
     first, skipped = int(held.get("step", 0)), 0
     for number, strung in strings.after(first):
         done = progress(number)
-        if done >= 1:
+        if done >= 1 or (asked.stop_after and number - first >= asked.stop_after):
             save(path, net, optimiser if asked.keep_optimiser else None, number, told)
             break
         for group in optimiser.param_groups:
             group["lr"] = rate_at(number if not asked.start else number + WARM_UP, done, asked.rate)
+        torch.manual_seed(asked.seed * 1_000_003 + number)  # dropout: a run that goes on draws what the whole one draws
         codes = line.send(strung, np.random.default_rng([asked.seed, number, 1]))
         ctc, aside = losses(net, codes, strung)
         per_frame = ctc.sum() / (codes.shape[0] * codes.shape[1] / STRIDE)
@@ -205,6 +206,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with utterances (words_make)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--stop-after", type=int, default=0, help="steps of this run; the rate falls as for all")
     parser.add_argument("--until", type=float, default=0.0, help="Unix time to stop at, instead of steps")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from with other data or a lower rate")

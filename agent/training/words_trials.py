@@ -74,7 +74,7 @@ def human(speech: Path, dialogue: Path, seed: int, *, split: str = "dev") -> Ite
         figure = str(ONES.index(text))
         yield from _conditions(f"digit/{name}", Expect(kind=ExpectKind.DIGITS, digits=1), pcm, figure, text, rng)
     yield from _strings(digits, rng)
-    menu = _menu(dialogue)
+    wishes = menu(dialogue)
     for name, kind, text, pcm in clips:
         if text in ("yes", "no"):
             yield from _conditions(f"yes-no/{name}", Expect(kind=ExpectKind.YES_NO), pcm, text, text, rng)
@@ -82,7 +82,7 @@ def human(speech: Path, dialogue: Path, seed: int, *, split: str = "dev") -> Ite
             source = "short" if kind == "word" else "speech"
             for what, expect in _EXPECTS.items():
                 yield from _conditions(f"neither {what}/human {source}", expect, pcm, "", text, rng)
-            yield from _conditions(f"neither intent/human {source}", menu, pcm, "", text, rng)
+            yield from _conditions(f"neither intent/human {source}", wishes, pcm, "", text, rng)
 
 
 _EXPECTS: Final = {
@@ -95,7 +95,7 @@ def synthetic(dialogue: Path, seed: int, count: int, piper: str = "") -> Iterato
     """Voices that training never met, ``count`` sayings of each kind."""
     rng = np.random.default_rng([seed, 2])
     voices = callers(Fold.VALID, piper)
-    menu = _menu(dialogue)
+    wishes = menu(dialogue)
     known = _known_forms(dialogue)
     unseen = [(intent, text) for intent, texts in UNSEEN.items() for text in texts]
     source = TextSource(Fold.VALID)
@@ -106,12 +106,12 @@ def synthetic(dialogue: Path, seed: int, count: int, piper: str = "") -> Iterato
         "digit": lambda: _one_digit(rng),
         "string": lambda: _said_string(string, rng),
         "yes-no": lambda: _polar(rng),
-        "intent known": lambda: (menu, *known[int(rng.integers(len(known)))]),
-        "intent unseen": lambda: (menu, *unseen[int(rng.integers(len(unseen)))]),
+        "intent known": lambda: (wishes, *known[int(rng.integers(len(known)))]),
+        "intent unseen": lambda: (wishes, *unseen[int(rng.integers(len(unseen)))]),
         "date": lambda: (date, "date", _plain(source.answer(State.DATE, rng).text)),
         "neither digits": lambda: (_EXPECTS["digits"], "", one_of(others, rng)),
         "neither yes-no": lambda: (_EXPECTS["yes-no"], "", one_of(others, rng)),
-        "neither intent": lambda: (menu, "", one_of(others, rng)),
+        "neither intent": lambda: (wishes, "", one_of(others, rng)),
     }
     for number in range(count):
         persona = draw_persona([voice for voice in voices if not voice.digits_only], rng)
@@ -159,7 +159,7 @@ def _known_forms(dialogue: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _menu(dialogue: Path) -> Expect:
+def menu(dialogue: Path) -> Expect:
     """What the start of the dialogue waits for: all its intents."""
     intents = load_dialogue(dialogue).intents.values()
     phrases = tuple(dict.fromkeys(p.phrase for intent in intents for p in intent.patterns if p.phrase))

@@ -97,8 +97,8 @@ def silent_input(rows: int) -> StepInput:
 
 
 def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "", service: str = "") -> Ears:
-    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``sherpa`` (a model in ``sherpa_model``), ``pipecat``
-    (``service``: its spec as JSON) or ``none``.
+    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``words`` (ours), ``sherpa`` (a model in
+    ``sherpa_model``), ``pipecat`` (``service``: its spec as JSON) or ``none``.
 
     Raises ``ModelError`` where a part cannot be loaded.
     """
@@ -118,8 +118,12 @@ def open_recogniser(name: str, processes: int, sherpa_model: str, service: str) 
         _needs("sherpa_onnx", "sherpa-onnx is not installed: pip install 'crosstalk-voice[sherpa]'")
     elif name == "pocketsphinx":
         _needs("pocketsphinx", "pocketsphinx is not installed")
+    elif name == "words":
+        from agent.model.parts.words_engine import located_words  # heavy: only where it is used
+
+        located_words()  # here and not in the process, as above
     else:
-        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, sherpa, pipecat, none")
+        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, sherpa, pipecat, none")
     return RecogniserPool(spawner(name, sherpa_model), processes=processes)
 
 

@@ -58,4 +58,8 @@ def open_engine(name: str, folder: str) -> Engine:
         from agent.model.parts.sherpa_engine import open_sherpa
 
         return open_sherpa(folder)
-    raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, sherpa, none")
+    if name == "words":
+        from agent.model.parts.words_engine import open_words
+
+        return open_words()
+    raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, sherpa, none")

@@ -14,16 +14,29 @@ from numpy.typing import NDArray
 from agent.expectation import Expect
 from agent.model.parts.engine import NOTHING, Guess
 from agent.model.parts.recogniser import Mode
+from agent.model.small.weights import located
 from agent.model.small.words_graph import Graph, graph_of
 from agent.model.small.words_runtime import STEP, PhoneRuntime
 from agent.model.small.words_search import Found, Search
 from agent.model.small.words_sure import confidence
 
 WEIGHTS: Final = Path(__file__).parents[1] / "small" / "weights" / "words.onnx"
+SURE: Final = 0.35
+"""Final words below that are not told: to be asked again is better than to be misunderstood."""
 MOST_STREAMS: Final = 64
 """Utterances at the same time, per process; 8 kB each beside their search."""
 TAIL: Final = 8 * STEP
 """Silence behind an utterance: the net tells the last sounds a little later than they are said."""
+
+
+def open_words() -> WordsEngine:
+    """The engine with the weights that ship. Raises ``ModelError``."""
+    return WordsEngine(located_words())
+
+
+def located_words() -> Path:
+    """Their file, checked against its sum. Raises ``ModelError``."""
+    return located(str(WEIGHTS))
 
 
 class WordsEngine:
@@ -71,7 +84,8 @@ class WordsStream:
         return found
 
     def finish(self) -> Guess:
-        return _guess(self.found())
+        guess = _guess(self.found())
+        return guess if guess.confidence >= SURE else NOTHING
 
     def drop(self) -> None:
         self._free.append(int(self._rows[0]))

