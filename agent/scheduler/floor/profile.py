@@ -22,8 +22,8 @@ class FloorProfile:
     """Speech that long while we talk turns our voice down (stage one of barge-in)."""
     yield_after_ms: int = 760
     """Speech that long while we talk takes the floor (stage two, by duration)."""
-    yield_judged_ms: int = 900
-    """The same where the ears judge sounds over our voice by more than words (``engine.model = small``)."""
+    yield_judged_ms: int = 760
+    """The same with ears that judge sounds over our voice (``engine.model = small``); more spares side talk."""
     take_score: float = 0.8
     """``p_take`` from which an overlap takes the floor at once (stage two, by words)."""
     take_late_ms: int = 700
