@@ -14,7 +14,7 @@ from agent.errors import ModelError  # noqa: E402
 from agent.model.small.expectation import SIZE  # noqa: E402
 from agent.model.small.features import log_mel  # noqa: E402
 from agent.model.small.runtime import FRAME, FloorRuntime  # noqa: E402
-from agent.training.export import onnx_of  # noqa: E402
+from agent.training.export import export, onnx_of  # noqa: E402
 from agent.training.net.floor import HEADS, FloorNet, FloorSizes  # noqa: E402
 
 STEPS = 9
@@ -59,6 +59,21 @@ def test_the_exported_step_gives_torch_s_numbers(net: FloorNet, path: Path) -> N
     expected = torch.cat([whole[name] for name in HEADS], 2).numpy()
     found = stepped(FloorRuntime(path, 3), np.arange(3), sound, 0, STEPS)
     assert np.abs(found - expected).max() < 1e-4
+
+
+def test_eight_bits_say_nearly_the_same(net: FloorNet, tmp_path: Path) -> None:
+    sizes = {"front": 8, "frame": 12, "own": 6, "expect": 4, "hidden": 16}
+    plan = {"tower": "floor", "sizes": sizes}
+    torch.save({"plan": plan, "net": net.state_dict(), "step": 0}, tmp_path / "checkpoint.pt")
+    export(tmp_path / "checkpoint.pt", tmp_path / "floor.onnx", int8=True)
+    onnx.save(onnx_of(net), str(tmp_path / "float.onnx"))
+    sound = audio(3)
+    small, whole = (
+        stepped(FloorRuntime(tmp_path / name, 3), np.arange(3), sound, 0, STEPS)
+        for name in ("floor.onnx", "float.onnx")
+    )
+    assert 0 < np.abs(small - whole).max() < 0.05
+    assert not (tmp_path / "floor.float.onnx").exists()
 
 
 def test_rows_are_alone_rest_reset_and_move(path: Path) -> None:
