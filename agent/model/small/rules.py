@@ -1,6 +1,6 @@
 """When the net's scores decide, and when the words or the clock do: tables in one place, each with its reason. Pure.
 
-Figures: `crosstalk eval small` on voices and speakers that training never met (docs/reference/small_card.md), and
+Figures: `crosstalk eval small` on voices and speakers that training never met (docs/reference/model_card_small.md), and
 `crosstalk bench duplex` with both kinds of ears on the same scripts (docs/benchmarks.md).
 """
 
