@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-WIDTH, HEIGHT = 760, 470
-LEFT, RIGHT, TOP, BOTTOM = 70, 180, 40, 60
+WIDTH, HEIGHT = 800, 470
+LEFT, RIGHT, TOP, BOTTOM = 70, 220, 40, 60
 COLOURS: Final = {"small": "#0b6e4f", "parts": "#1d4e89", "timer": "#8a8a8a", "pipecat": "#c1440e"}
 NAMES: Final = {"small": "Crosstalk-small", "parts": "parts", "timer": "silence timer", "pipecat": "Pipecat (offline)"}
 NO_WORDS: Final = ", no words"
@@ -42,13 +42,13 @@ def picture(curves: Mapping[str, Points], *, title: str) -> str:
 
 
 def _usable(points: Points) -> list[tuple[float, float, str]]:
-    """(takeover, p50 in ms, setting), from the left."""
+    """(takeover, p50 in ms, setting), from quick to patient or as they were given."""
     found = [
         (float(point["pause_takeover"]), float(point["response_ms"]["p50"]), str(point["setting"]))
         for point in points
         if point["pause_takeover"] is not None and point["response_ms"]["p50"] is not None
     ]
-    return sorted(one for one in found if one[1] <= MOST_MS)
+    return [one for one in found if one[1] <= MOST_MS]
 
 
 def _x(share: float, most: float) -> float:
