@@ -1,4 +1,4 @@
-"""A real call where the small ears cannot serve: the parts' ears answer, and everybody is told why."""
+"""Real calls to the small ears: with the net that ships, and where it cannot serve and everybody is told why."""
 
 from __future__ import annotations
 
@@ -37,3 +37,15 @@ async def test_a_call_is_served_without_weights_and_the_reason_is_told() -> None
     assert ears == {"is_fallback": True, "why": told["why"]}
     (live,) = [line for line in log.splitlines() if '"ears.live"' in line or "ears.live" in line]
     assert told["why"] in live
+
+
+async def test_the_net_that_ships_listens_to_a_call() -> None:
+    with MediaThread() as media:
+        async with start_service({**MARKER_AGENT, "engine.model": "small", "engine.spare": 0}) as service:
+            told = await health(service)
+            result = await run_call(service.sip_uri, parse_script(SCRIPT), media=media)
+            (record,) = await all_ended(service, 1)
+            entries = await timeline(service, record["call_id"])
+    assert result.answered
+    assert (told["ears"]["model"], told["workers"][0]["model"]) == ("small", "small")
+    assert not [entry for entry in entries if entry["kind"] == "ears"]
