@@ -21,7 +21,7 @@ from agent.model.small import ears as small
 from agent.model.small import opinion as judged
 from agent.model.small.ears import SmallEars, build
 from agent.model.small.opinion import NetOpinion
-from agent.model.small.rules import ENDS, LEAVES, NEVER, TAKES, Answer, Overlap, OverlapRule, answer_of
+from agent.model.small.rules import ENDS, LAST_MS, LEAVES, NEVER, TAKES, Answer, Overlap, OverlapRule, answer_of
 from agent.model.small.weights import RULES, SUMS, located, rules_of
 from agent.pool.messages import EarsChanged, OpenSeat, TurnEnded, TurnReopened, UtteranceEnded
 from agent.scheduler.admission import Admission, Degradation
@@ -118,7 +118,8 @@ def test_words_without_their_end_make_the_net_wait_longer_and_a_whole_answer_end
 def test_no_turn_hangs_on_a_net_that_is_never_sure() -> None:
     one, _ = opinion()
     hear(one, 400)
-    assert ends(one, State.SILENT, 1500) < 0.5 <= ends(one, State.SILENT, 1600)
+    assert ends(one, State.SILENT, LAST_MS - 100) < 0.5 <= ends(one, State.SILENT, LAST_MS)
+    assert FloorProfile().backstop_ms >= LAST_MS
 
 
 def test_a_sound_that_the_net_does_not_hear_as_speech_is_none() -> None:
