@@ -38,6 +38,7 @@ const LINES = {
   seat: () => ["dialogue", "", "moved to another worker"],
   leg: ({ phase, status, transport }) => ["dialogue", "", words(phase), status ? ` (${status})` : "", transport ? soft(" by ", told(transport)) : ""],
   voice: ({ name, is_fallback }) => ["dialogue", "agent", is_fallback ? "the voice failed; speaks with " : "speaks again with ", told(name)],
+  ears: ({ is_fallback, why }) => ["dialogue", "caller", is_fallback ? "the simpler ears listen" : "its own ears listen again", why ? soft(": ", told(why)) : ""],
   note: ({ key, value }) => ["dialogue", "", soft(told(words(key)), ": "), told(typeof value === "string" ? value : JSON.stringify(value))],
 };
 
