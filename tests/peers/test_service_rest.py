@@ -105,7 +105,7 @@ async def test_howto_does_what_it_says(calling: Service, answering: Service, tmp
             (tmp_path / f"{number}.py").write_text(block)
             script.append(f"{sys.executable} {number}.py")
         else:
-            script.append(block)
+            script.append(block.replace("reminder-4711", f"reminder-{tmp_path.name}"))  # tried again: another call
     environment = {
         **os.environ,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
