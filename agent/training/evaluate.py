@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agent.errors import AgentError
 from agent.expectation import NOTHING_KNOWN
 from agent.model.small.expectation import vector
 from agent.training.choose import Fires, applied, duration, either, grouped, head, rules, single, threshold_at
 from agent.training.choose import told as told_apart
+from agent.training.command import command
 from agent.training.conversation.labels import NOT_ASKED
 from agent.training.curves import (
     FRAME_MS,
@@ -243,6 +243,7 @@ def _share(found: Sequence[float | None]) -> float:
     return round(sum(ms is not None for ms in found) / max(1, len(found)), 3)
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.evaluate", description="Judge a net.")
     parser.add_argument("checkpoint", type=Path)
@@ -252,12 +253,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
-    try:
-        net = OnnxFloor(asked.checkpoint, ROWS) if asked.checkpoint.suffix == ".onnx" else net_of(asked.checkpoint)
-        judged = judge_words(net, asked.folder) if isinstance(net, WordNet) else judge(net, asked.folder, asked.choose)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    net = OnnxFloor(asked.checkpoint, ROWS) if asked.checkpoint.suffix == ".onnx" else net_of(asked.checkpoint)
+    judged = judge_words(net, asked.folder) if isinstance(net, WordNet) else judge(net, asked.folder, asked.choose)
     sys.stdout.write((json.dumps(judged) if asked.json else table(judged)) + "\n")
     return 0
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from agent.errors import AgentError
 from agent.model.small.expectation import SIZE
 from agent.model.small.features import BANDS
+from agent.training.command import command
 from agent.training.errors import TrainingError
 from agent.training.graph import Graph, Weights, listed, note, save
 from agent.training.net.floor import HEADS, KERNEL, PAST, PER_FRAME, STRIDE, FloorNet
@@ -85,17 +85,14 @@ def _dense(graph: Graph, value: str, weights: Weights, name: str) -> str:
     return graph.linear(value, weights[f"{name}.weight"].T, weights[f"{name}.bias"])
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.export", description="Export a floor net.")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--int8", action="store_true", help="weights of all matrix products in 8 bits")
     asked = parser.parse_args(argv)
-    try:
-        export(asked.checkpoint, asked.out, int8=asked.int8)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    export(asked.checkpoint, asked.out, int8=asked.int8)
     return 0
 
 

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from agent.errors import AgentError
+from agent.training.command import command
 from agent.training.conversation.maker import FRAMES, make_conversation
 from agent.training.conversation.material import Material
 from agent.training.errors import TrainingError
@@ -158,28 +158,25 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     asked = arguments(argv)
-    try:
-        if asked.hours <= 0 or asked.jobs < 1:
-            raise TrainingError("--hours must be above 0 and --jobs at least 1")
-        wanted = Recipe(
-            seed=asked.seed,
-            fold=asked.fold,
-            speech=str(asked.speech or ""),
-            share_alike=not asked.no_share_alike,
-            audio=asked.audio,
-            piper=str(asked.piper or ""),
-            domain=str(asked.domain or ""),
-            patient=asked.patient,
-            voices=families(),
-            conversations=min(CONVERSATIONS, max(1, math.ceil(asked.hours * 3600 / FRAME_S / FRAMES))),
-        )
-        _quietly()
-        spent = make(wanted, asked.out, asked.hours, asked.jobs, asked.stems)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    if asked.hours <= 0 or asked.jobs < 1:
+        raise TrainingError("--hours must be above 0 and --jobs at least 1")
+    wanted = Recipe(
+        seed=asked.seed,
+        fold=asked.fold,
+        speech=str(asked.speech or ""),
+        share_alike=not asked.no_share_alike,
+        audio=asked.audio,
+        piper=str(asked.piper or ""),
+        domain=str(asked.domain or ""),
+        patient=asked.patient,
+        voices=families(),
+        conversations=min(CONVERSATIONS, max(1, math.ceil(asked.hours * 3600 / FRAME_S / FRAMES))),
+    )
+    _quietly()
+    spent = make(wanted, asked.out, asked.hours, asked.jobs, asked.stems)
     sys.stderr.write(f"done: {wanted.fold} in {asked.out}, {spent:.0f} CPU s\n")
     return 0
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.errors import AgentError
+from agent.training.command import command
 from agent.training.conversation.labels import NOT_ASKED, Overlap, Sound
 from agent.training.shard import Shard, paths, read
 
@@ -190,16 +190,13 @@ def table(report: dict[str, Any], indent: str = "") -> str:
     return "\n".join(lines)
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.report", description="Tell what shards hold.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(argv)
-    try:
-        report = tally(asked.folder).to_json()
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    report = tally(asked.folder).to_json()
     sys.stdout.write((json.dumps(report) if asked.json else table(report)) + "\n")
     return 0
 

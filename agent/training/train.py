@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agent.errors import AgentError
+from agent.training.command import command
 from agent.training.dataset import INPUTS, WORDS, Batch, Dataset
 from agent.training.errors import TrainingError
 from agent.training.mixing import Draw, forgotten, mixed, paced
@@ -244,6 +244,7 @@ def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 1
     trainer.save(folder / CHECKPOINT)
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.train", description="Train a net.")
     parser.add_argument("--data", type=Path, required=True, nargs="+", help="folders of shards")
@@ -263,32 +264,28 @@ def main(argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
     sizes = {"hidden": asked.hidden} if asked.hidden else {}
-    try:
-        plan = Plan(
-            steps=asked.steps,
-            batch=asked.batch,
-            rate=asked.rate,
-            seed=asked.seed,
-            tower=asked.tower,
-            sizes=sizes,
-            stems=bool(asked.stems),
-            dropout=asked.dropout,
-            start=checksum(asked.start) if asked.start else "",
-        )
-        shards, stems = (
-            [path for folder in folders or () for path in paths(folder)] for folders in (asked.data, asked.stems)
-        )
-        share = plan.batch // 2 if plan.stems else plan.batch
-        data = Dataset(shards, batch=share, seed=plan.seed, words=plan.tower == "words")
-        before = Dataset(stems, batch=plan.batch - share, seed=plan.seed, augment=False) if stems else None
-        trainer = Trainer(plan, data, asked.device, asked.start, before)
-        if (asked.out / CHECKPOINT).exists():
-            trainer.restore(asked.out / CHECKPOINT)
-        sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}\n")
-        train(trainer, asked.out, minutes=asked.minutes)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    plan = Plan(
+        steps=asked.steps,
+        batch=asked.batch,
+        rate=asked.rate,
+        seed=asked.seed,
+        tower=asked.tower,
+        sizes=sizes,
+        stems=bool(asked.stems),
+        dropout=asked.dropout,
+        start=checksum(asked.start) if asked.start else "",
+    )
+    shards, stems = (
+        [path for folder in folders or () for path in paths(folder)] for folders in (asked.data, asked.stems)
+    )
+    share = plan.batch // 2 if plan.stems else plan.batch
+    data = Dataset(shards, batch=share, seed=plan.seed, words=plan.tower == "words")
+    before = Dataset(stems, batch=plan.batch - share, seed=plan.seed, augment=False) if stems else None
+    trainer = Trainer(plan, data, asked.device, asked.start, before)
+    if (asked.out / CHECKPOINT).exists():
+        trainer.restore(asked.out / CHECKPOINT)
+    sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}\n")
+    train(trainer, asked.out, minutes=asked.minutes)
     return 0
 
 

@@ -20,11 +20,11 @@ from agent.brain.flow.digits import luhn, read_digits
 from agent.brain.flow.load import load_dialogue
 from agent.brain.flow.match import Matcher
 from agent.brain.flow.yes_no import read_yes_no
-from agent.errors import AgentError
 from agent.expectation import ExpectKind
 from agent.model.parts.completeness import State, match
 from agent.model.parts.engine import Engine
 from agent.model.parts.recogniser import Mode
+from agent.training.command import command
 from agent.training.words_trials import Trial, human, load, save, synthetic
 
 PIECE: Final = 480
@@ -112,6 +112,7 @@ def _engine(asked: argparse.Namespace) -> Engine:
     return WordsEngine(asked.weights or WEIGHTS)
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.words_evaluate", description="Judge a recogniser.")
     parser.add_argument("trials", type=Path)
@@ -127,16 +128,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--count", type=int, default=160)
     parser.add_argument("--seed", type=int, default=5)
     asked = parser.parse_args(argv)
-    try:
-        if asked.make:
-            made = list(synthetic(asked.dialogue, asked.seed, asked.count, asked.piper)) if asked.count else []
-            save(asked.trials, [*(human(asked.speech, asked.dialogue, asked.seed) if asked.speech else ()), *made])
-            return 0
-        trials = [trial for trial in load(asked.trials) if trial.group.startswith(asked.only)]
-        scores, cost = judge(_engine(asked), trials, reader(asked.dialogue), asked.tell)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    if asked.make:
+        made = list(synthetic(asked.dialogue, asked.seed, asked.count, asked.piper)) if asked.count else []
+        save(asked.trials, [*(human(asked.speech, asked.dialogue, asked.seed) if asked.speech else ()), *made])
+        return 0
+    trials = [trial for trial in load(asked.trials) if trial.group.startswith(asked.only)]
+    scores, cost = judge(_engine(asked), trials, reader(asked.dialogue), asked.tell)
     sys.stdout.write(report(scores) + f"CPU {100 * cost:.1f} % of a core per talking caller\n")
     if asked.json:
         table = {g: {"n": s.count, "wrong": s.wrong, "again": s.again} for g, s in scores.items()}

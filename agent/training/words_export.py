@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.errors import AgentError
 from agent.model.small.features import BANDS
 from agent.model.small.words_phones import LABELS
+from agent.training.command import command
 from agent.training.graph import Graph, Weights, listed, note, save
 from agent.training.net.phones import KERNEL, PAST, SECOND, SECOND_PAST, STRIDE, PhoneNet
 from agent.training.words_train import load
@@ -59,17 +59,14 @@ def _window(graph: Graph, line: str, weights: Weights, name: str, width: int) ->
     return graph.node("Relu", graph.linear(graph.flat(line, width), matrix, weights[f"{name}.bias"]))
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.words_export", description="Export a phone net.")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--int8", action="store_true", help="weights of all matrix products in 8 bits")
     asked = parser.parse_args(argv)
-    try:
-        export(asked.checkpoint, asked.out, int8=asked.int8)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    export(asked.checkpoint, asked.out, int8=asked.int8)
     return 0
 
 

@@ -17,8 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from agent.errors import AgentError, VoiceFailed
+from agent.errors import VoiceFailed
 from agent.model.small.features import HOP, log_mel
+from agent.training.command import command
 from agent.training.conversation import sounds
 from agent.training.errors import TrainingError
 from agent.training.fold import Fold
@@ -130,6 +131,7 @@ def make(asked: argparse.Namespace) -> None:
                          f"{time.process_time() - began:.1f} CPU s\n")  # fmt: skip
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.words_make", description="Make utterances.")
     parser.add_argument("--parts", type=int, required=True)
@@ -144,11 +146,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--no-share-alike", action="store_true", help="leave out recordings under CC BY-SA")
     asked = parser.parse_args(argv)
     os.nice(10)
-    try:
-        make(asked)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    make(asked)
     return 0
 
 

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agent.errors import AgentError
 from agent.model.small.words_phones import BLANK
+from agent.training.command import command
 from agent.training.errors import TrainingError
 from agent.training.net.phones import STRIDE, PhoneNet, PhoneSizes
 from agent.training.words_data import joined, read
@@ -225,14 +225,11 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@command
 def main(argv: Sequence[str]) -> int:
     asked = arguments(argv)
-    try:
-        store = Store(joined(read(path) for path in sorted(asked.data.glob("*.npz"))), asked.shares)
-        train(asked, store)
-    except AgentError as wrong:
-        sys.stderr.write(f"{wrong}\n")
-        return 2
+    store = Store(joined(read(path) for path in sorted(asked.data.glob("*.npz"))), asked.shares)
+    train(asked, store)
     return 0
 
 
