@@ -36,7 +36,7 @@ from agent.pool.messages import (
 )
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
-from agent.scheduler.lockstep import Lockstep
+from agent.scheduler.lockstep import CONCEAL_FADE, Lockstep
 from agent.scheduler.reprime import due_after, is_silent
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import NO_FRAME, Seat
@@ -44,8 +44,6 @@ from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, 
 
 MAX_CONCEALED: Final = 10
 """Frames in a row (200 ms) for which a row that sends nothing is stepped on concealed audio."""
-CONCEAL_FADE: Final = 0.7
-"""Each concealed frame repeats the last one, that much weaker."""
 RING: Final = 16
 """Frames handed out that are kept per row, to be heard again as our own audio when they were played."""
 
@@ -274,10 +272,10 @@ class Scheduler:
         self._in.pcm[rows, part] = self._in.pcm[rows, before] * CONCEAL_FADE
         self._in.own[rows, part] = 0
         self._in.lost[rows] = True
+        held = self._are_held(rows)
         if self.lockstep is not None:
-            self.lockstep.conceal(np.array([row for row in rows.tolist() if not self._is_held(row)], np.intp))
+            self.lockstep.conceal(rows[~held])
         if slot == self.frames - 1:
-            held = np.array([self._is_held(row) for row in rows.tolist()], np.bool_)
             scores = self._run(rows, held)
             for i, row in enumerate(rows.tolist()):
                 seat = self.table.seats[row]
@@ -349,9 +347,10 @@ class Scheduler:
         seat = self.table.seats[row]
         return None if seat is None else seat.next_woven()
 
-    def _is_held(self, row: int) -> bool:
-        seat = self.table.seats[row]
-        return seat is None or seat.held
+    def _are_held(self, rows: NDArray[np.intp]) -> Bools:
+        """``[n]`` on hold, or nobody's any more."""
+        seats = [self.table.seats[row] for row in rows.tolist()]
+        return np.array([seat is None or seat.held for seat in seats], np.bool_)
 
     # --- plan ----------------------------------------------------------------------------------------------
 
@@ -398,7 +397,7 @@ class Scheduler:
                 if seat is not None and seat.at:  # before its first frame no time of its own has passed
                     seat.skip(gap * FRAME_SAMPLES)
             if self.lockstep is not None and gap <= self.lockstep.frames:
-                awake = np.array([row for row in rows.tolist() if not self._is_held(row)], np.intp)
+                awake = rows[~self._are_held(rows)]
                 for _ in range(gap):
                     self.lockstep.conceal(awake)
         group.next_tick = batch.tick + 1

@@ -393,10 +393,13 @@ class Ears:
         opinion = self._opinion
         out.p_speech[rows] = activity.p_speech if opinion is None else opinion.speech(rows, activity.p_speech)
         is_open = own.open[rows]
-        ends = p_end(activity.silence_ms, self._needed_ms(rows))
+        behind = self._behind(rows)
+        needed_ms = own.needed_ms[rows]
+        # Words that are still to come are waited for, within bounds.
+        ends = p_end(activity.silence_ms, np.where(behind, np.maximum(needed_ms, LATE_WAIT_MS), needed_ms))
         if opinion is not None:
             told = opinion.ends(rows, ends, own.matched[rows], activity.silence_ms)
-            ends = np.where(self._behind(rows), ends, told)
+            ends = np.where(behind, ends, told)
         ends = np.where(is_open, ends, 0.0)
         out.p_end[rows] = ends
         self._note_ends(rows, ends >= 0.5, speaking)
@@ -413,11 +416,6 @@ class Ears:
         if opinion is not None:
             judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows])
             out.p_take[rows], out.p_backchannel[rows] = judged
-
-    def _needed_ms(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-        """``[R]`` silence that ends each row's turn. Words that are still to come are waited for, within bounds."""
-        needed_ms = self._own.needed_ms[rows]
-        return np.where(self._behind(rows), np.maximum(needed_ms, LATE_WAIT_MS), needed_ms)
 
     def _behind(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """``[R]`` the recogniser owes words of the last speech."""

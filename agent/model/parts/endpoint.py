@@ -60,7 +60,7 @@ SHORTEST_DIGIT_MS = 220
 def needed_silence_ms(match: Match, *, misheard: bool = False) -> int:
     """Silence that ends a turn whose words stand to what is expected as ``match`` says.
 
-    ``misheard``: the speech was too long for the words.
+    ``misheard``: the speech was too long or too short for the words.
     """
     if match.state is State.SILENT:
         return NOT_HEARD_MS
