@@ -18,7 +18,7 @@ from agent.model.parts.engine import Engine
 from agent.model.parts.recogniser import Hypothesis, Mode
 from agent.model.parts.recogniser_pool import GROUP_SAMPLES
 from agent.model.parts.recogniser_process import Rows
-from agent.model.parts.recogniser_wire import Kind, Message, with_json
+from agent.model.parts.recogniser_wire import Kind, Message, hypothesis_of, start_message
 
 LAG_STEPS: Final = 2
 """Polls, one a step of 20 ms."""
@@ -43,8 +43,7 @@ class InlineRecogniser:
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         self._numbers += 1
         self._open[row], self._pending[row] = self._numbers, []
-        data = {"expect": expect.to_json(), "mode": mode.value}
-        self._handle(with_json(Kind.START, row, self._numbers, data))
+        self._handle(start_message(row, self._numbers, expect, mode))
         return self._numbers
 
     def feed(self, row: int, pcm: NDArray[np.int16]) -> None:
@@ -84,13 +83,4 @@ class InlineRecogniser:
 
     def _handle(self, message: Message) -> None:
         for answer in self._rows.handle(message):
-            data = answer.json()
-            found = Hypothesis(
-                row=answer.row,
-                utterance=answer.utterance,
-                words=tuple(data["words"]),
-                final=bool(data["final"]),
-                confidence=float(data["confidence"]),
-                samples=int(data["samples"]),
-            )
-            self._told.append((self._polls + LAG_STEPS, found))
+            self._told.append((self._polls + LAG_STEPS, hypothesis_of(answer)))

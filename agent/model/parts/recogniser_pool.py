@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agent.expectation import Expect
 from agent.model.parts.recogniser import Hypothesis, Mode
-from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack, with_json
+from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, hypothesis_of, start_message, unpack
 from agent.model.protocol import HelperStats
 
 GROUP_SAMPLES = 480
@@ -160,8 +160,7 @@ class RecogniserPool:
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         self._numbers += 1
         self._open[row] = _Utterance(self._numbers)
-        data = {"expect": expect.to_json(), "mode": mode.value}
-        self._put(with_json(Kind.START, row, self._numbers, data))
+        self._put(start_message(row, self._numbers, expect, mode))
         return self._numbers
 
     def feed(self, row: int, pcm: NDArray[np.int16]) -> None:
@@ -251,15 +250,7 @@ class RecogniserPool:
         utterance = self._open.get(message.row)
         if utterance is None or utterance.number != message.utterance:
             return None
-        data = message.json()
-        hypothesis = Hypothesis(
-            row=message.row,
-            utterance=message.utterance,
-            words=tuple(data["words"]),
-            final=bool(data["final"]),
-            confidence=float(data["confidence"]),
-            samples=int(data["samples"]),
-        )
+        hypothesis = hypothesis_of(message)
         utterance.last = hypothesis
         if hypothesis.final:
             del self._open[message.row]

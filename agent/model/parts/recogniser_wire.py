@@ -7,6 +7,9 @@ import struct
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from agent.expectation import Expect
+from agent.model.parts.recogniser import Hypothesis, Mode
+
 HEADER = struct.Struct("<BII")
 MOST_BYTES = 64 * 1024
 
@@ -45,3 +48,20 @@ def unpack(packet: bytes) -> Message:
 
 def with_json(kind: Kind, row: int, utterance: int, data: dict[str, Any]) -> Message:
     return Message(kind, row, utterance, json.dumps(data, separators=(",", ":")).encode())
+
+
+def start_message(row: int, utterance: int, expect: Expect, mode: Mode) -> Message:
+    return with_json(Kind.START, row, utterance, {"expect": expect.to_json(), "mode": mode.value})
+
+
+def hypothesis_of(message: Message) -> Hypothesis:
+    """What a message of kind ``FOUND`` tells."""
+    data = message.json()
+    return Hypothesis(
+        row=message.row,
+        utterance=message.utterance,
+        words=tuple(data["words"]),
+        final=bool(data["final"]),
+        confidence=float(data["confidence"]),
+        samples=int(data["samples"]),
+    )
