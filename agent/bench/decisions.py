@@ -18,15 +18,14 @@ from agent.bench.evidence import CallEvidence
 from agent.bench.metrics import AFTER_HOLD_S, ANSWER_WINDOW_S, EARLY_S
 from agent.bench.statistics import MISS, Proportion, bootstrap, ms, number, percentile
 from agent.model.parts.levels import Floats
+from agent.scheduler.floor.profile import FloorProfile
 from agent.simulator.truth import EventType
 
-STEP_S: Final = 0.02
-QUIET: Final = 0.35
-"""The floor's ``speech_off``."""
-AGREE_STEPS: Final = 2
-"""The floor's ``agree_ms``."""
-BACKSTOP_STEPS: Final = 125
-"""The floor's ``backstop_ms``."""
+STEP_MS: Final = 20
+STEP_S: Final = STEP_MS / 1000
+_FLOOR: Final = FloorProfile()
+AGREE_STEPS: Final = _FLOOR.agree_ms // STEP_MS
+BACKSTOP_STEPS: Final = _FLOOR.backstop_ms // STEP_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Trace:
 
     def ends(self, score: float) -> tuple[float, ...]:
         """When a floor with ``end_score`` = ``score`` would have ended turns."""
-        quiet = self.p_speech < QUIET
+        quiet = self.p_speech < _FLOOR.speech_off
         over = _begins(_held((self.p_end >= score) & quiet, AGREE_STEPS))
         hung = _begins(_held(quiet, BACKSTOP_STEPS))
         return tuple(sorted({round(float(step + 1) * STEP_S, 3) for step in (*over, *hung)}))
