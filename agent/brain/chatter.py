@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncGenerator, Sequence
 
-from agent.brain.protocol import Action, CallFacts, Conversation, Say, SetExpect, ToolResult, Turn
+from agent.brain.protocol import Action, CallFacts, Conversation, Say, SetExpect, ToolResult, Turn, nothing
 from agent.expectation import Expect, ExpectKind
 
 GREETING = "Hello, this is an automated assistant. Tell me anything, and I will answer."
@@ -56,17 +56,13 @@ class _Chatter:
     async def silence(self, seconds: float) -> AsyncGenerator[Action, None]:
         yield Say(text=self._sentence(round(seconds)))
 
-    async def tool_result(self, result: ToolResult) -> AsyncGenerator[Action, None]:
+    def tool_result(self, result: ToolResult) -> AsyncGenerator[Action, None]:
         """It asks no tools."""
-        nothing: tuple[Action, ...] = ()
-        for action in nothing:
-            yield action
+        return nothing()
 
-    async def transfer_failed(self, status: int, reason: str) -> AsyncGenerator[Action, None]:
+    def transfer_failed(self, status: int, reason: str) -> AsyncGenerator[Action, None]:
         """It transfers nobody."""
-        nothing: tuple[Action, ...] = ()
-        for action in nothing:
-            yield action
+        return nothing()
 
     def heard(self, text: str, *, complete: bool) -> None:
         pass

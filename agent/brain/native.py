@@ -19,6 +19,7 @@ from agent.brain.protocol import (
     ToolResult,
     Turn,
     Weave,
+    nothing,
 )
 from agent.brain.triggers import Trigger
 from agent.expectation import Expect, ExpectKind
@@ -85,21 +86,18 @@ class _Native:
     def preview(self, turn: Turn) -> Sequence[Action] | None:
         return None
 
-    async def turn(self, turn: Turn) -> AsyncGenerator[Action, None]:
-        for action in _nothing():
-            yield action
+    def turn(self, turn: Turn) -> AsyncGenerator[Action, None]:
+        return nothing()
 
     async def dtmf(self, digit: str) -> AsyncGenerator[Action, None]:
         """A model that speaks hears no keys."""
         yield Note(key="key_unheard", value=digit)
 
-    async def silence(self, seconds: float) -> AsyncGenerator[Action, None]:
-        for action in _nothing():
-            yield action
+    def silence(self, seconds: float) -> AsyncGenerator[Action, None]:
+        return nothing()
 
-    async def transfer_failed(self, status: int, reason: str) -> AsyncGenerator[Action, None]:
-        for action in _nothing():
-            yield action
+    def transfer_failed(self, status: int, reason: str) -> AsyncGenerator[Action, None]:
+        return nothing()
 
     def heard(self, text: str, *, complete: bool) -> None:
         """The model knows what it has said."""
@@ -112,7 +110,3 @@ class _Native:
 
     def reopened(self, turn: int) -> None:
         pass
-
-
-def _nothing() -> tuple[Action, ...]:
-    return ()

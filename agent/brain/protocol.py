@@ -5,7 +5,7 @@ A brain does no I/O of its own on the caller's time: tools are actions, their re
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -216,6 +216,13 @@ class SpokenConversation(Conversation, Protocol):
     def said(self, text: str, *, heard: str) -> AsyncIterator[Action]:
         """A stretch of the model's own speech is over: ``heard`` of ``text`` was heard."""
         ...
+
+
+async def nothing() -> AsyncGenerator[Action, None]:
+    """No actions."""
+    none: tuple[Action, ...] = ()
+    for action in none:
+        yield action
 
 
 class Brain(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from agent.backchannels import only_backchannels
 from agent.brain.chat_delta import Fragment
 from agent.brain.chat_history import Answer, Call, ChatHistory
-from agent.brain.protocol import Action, Hangup, Note, Say, SetExpect, Tool, ToolResult, Transfer, Turn
+from agent.brain.protocol import Action, Hangup, Note, Say, SetExpect, Tool, ToolResult, Transfer, Turn, nothing
 from agent.brain.tool_specs import ToolSpec, parse_arguments
 from agent.config import ChatConfig
 from agent.expectation import Expect, ExpectKind
@@ -122,7 +122,7 @@ class ChatConversation:
 
     def silence(self, seconds: float) -> AsyncGenerator[Action, None]:
         if self._history.waits_for_results or (self._now is not None and not self._now.is_cut):
-            return _nothing()  # it is we who keep the caller waiting
+            return nothing()  # it is we who keep the caller waiting
         self._silences += 1
         return self._say(self._config.still_there) if self._silences < MOST_SILENCES else _hang_up("silence")
 
@@ -168,7 +168,7 @@ class ChatConversation:
 
     def prepare(self, turn: Turn) -> AsyncGenerator[Action, None]:
         if not self._config.prepare or not turn.words:
-            return _nothing()
+            return nothing()
         if self._early is None or self._early[0].words != turn.words:
             self.forget_prepared()
             self._early = (turn, self._ask(self._history.messages(also=turn.text)))
@@ -192,7 +192,7 @@ class ChatConversation:
                 yield action
 
     def unprompted(self) -> AsyncGenerator[Action, None]:
-        return _nothing()
+        return nothing()
 
     def close(self) -> None:
         self.forget_prepared()
@@ -349,9 +349,3 @@ class ChatConversation:
 
 async def _hang_up(reason: str) -> AsyncGenerator[Action, None]:
     yield Hangup(reason=reason)
-
-
-async def _nothing() -> AsyncGenerator[Action, None]:
-    nothing: tuple[Action, ...] = ()
-    for action in nothing:
-        yield action
