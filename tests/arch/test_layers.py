@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -77,18 +78,46 @@ COMPOSERS = {"agent.cli", "agent.app", "agent.front", "agent.commands"}
 """The modules that pick adapters and may import benches and the simulator."""
 
 
-def modules() -> Iterator[tuple[str, Path, ast.Module]]:
-    for package in ("telephony", "agent"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            yield name, path, ast.parse(path.read_text())
+@dataclass(frozen=True, slots=True)
+class Module:
+    """What the tests ask of a module. Its tree is not kept: a million nodes make every collection of garbage slow."""
+
+    name: str
+    imports: tuple[str, ...]
+    at_start: tuple[str, ...]
+    """Of these, the ones at its top level that are more than types."""
+    attributes: tuple[tuple[str, int], ...]
+    """``(name, line)``."""
+    prints: tuple[int, ...]
+    """Lines that call the builtin."""
+
+    def imported(self, prefix: str) -> bool:
+        return any(under(target, prefix) for target in self.imports)
 
 
-MODULES = list(modules())
+def read(path: Path) -> Module:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    return Module(
+        name=".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"),
+        imports=tuple(imports(nodes)),
+        at_start=tuple(imports(_module_level(tree))),
+        attributes=tuple((node.attr, node.lineno) for node in nodes if isinstance(node, ast.Attribute)),
+        prints=tuple(
+            node.lineno
+            for node in nodes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        ),
+    )
 
 
-def imports(tree: ast.Module, *, top_level_only: bool = False) -> Iterator[str]:
-    nodes = _module_level(tree) if top_level_only else ast.walk(tree)
+@pytest.fixture(scope="module")
+def modules() -> list[Module]:
+    """Read once, and not while tests are collected: each process of a run collects them all."""
+    return [read(path) for package in ("telephony", "agent") for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -109,40 +138,40 @@ def under(name: str, prefix: str) -> bool:
 
 
 @pytest.mark.parametrize("prefix", sorted(FORBIDDEN))
-def test_layer_imports_nothing_above_it(prefix: str) -> None:
+def test_layer_imports_nothing_above_it(prefix: str, modules: list[Module]) -> None:
     broken = [
-        f"{name} imports {target}"
-        for name, _, tree in MODULES
-        if under(name, prefix)
-        for target in imports(tree)
+        f"{module.name} imports {target}"
+        for module in modules
+        if under(module.name, prefix)
+        for target in module.imports
         for banned in FORBIDDEN[prefix]
         if under(target, banned)
     ]
     assert not broken, "\n".join(broken)
 
 
-def test_nobody_imports_the_benches_the_simulator_or_training() -> None:
+def test_nobody_imports_the_benches_the_simulator_or_training(modules: list[Module]) -> None:
     users = {"agent.bench": (), "agent.simulator": ("agent.bench", "agent.training"), "agent.training": ()}
     broken = [
-        f"{name} imports {target}"
-        for name, _, tree in MODULES
-        for target in imports(tree)
+        f"{module.name} imports {target}"
+        for module in modules
+        for target in module.imports
         for owner, others in users.items()
-        if under(target, owner) and not any(under(name, user) for user in (owner, *others, *COMPOSERS))
+        if under(target, owner) and not any(under(module.name, user) for user in (owner, *others, *COMPOSERS))
     ]
     assert not broken, "\n".join(broken)
 
 
-def test_there_is_no_import_cycle() -> None:
-    names = {name for name, _, _ in MODULES}
+def test_there_is_no_import_cycle(modules: list[Module]) -> None:
+    names = {module.name for module in modules}
     edges = {
-        name: {
+        module.name: {
             found
-            for target in imports(tree, top_level_only=True)
+            for target in module.at_start
             for found in (target, target.rpartition(".")[0])
-            if found in names and found != name
+            if found in names and found != module.name
         }
-        for name, _, tree in MODULES
+        for module in modules
     }
     done: set[str] = set()
 
@@ -166,16 +195,12 @@ PIPECAT_PROCESSES = (
 """Modules that run in processes of their own only, besides ``agent.pipecat.*_host``."""
 
 
-def test_pipecat_is_imported_in_processes_of_its_own_only() -> None:
-    found = {name for name, _, tree in MODULES for target in imports(tree) if under(target, "pipecat")}
+def test_pipecat_is_imported_in_processes_of_its_own_only(modules: list[Module]) -> None:
+    found = {module.name for module in modules if module.imported("pipecat")}
     assert {name for name in found if not name.endswith("_host")} <= set(PIPECAT_PROCESSES)
     hosts = {name for name in found if name.endswith("_host")} | {"agent.pipecat.build", "agent.pipecat.pipeline"}
     importers = {
-        name
-        for name, _, tree in MODULES
-        if name not in hosts
-        for target in imports(tree)
-        if any(under(target, host) for host in hosts)
+        module.name for module in modules if module.name not in hosts and any(module.imported(host) for host in hosts)
     }
     assert importers == {"agent.pipecat.host"}, (
         "the entry of those processes, which imports them when it knows its role"
@@ -199,35 +224,25 @@ TASK_OWNERS = {
 """Who may start tasks, and what ends them. The benches and the simulator own theirs."""
 
 
-def test_tasks_are_started_only_by_those_who_end_them() -> None:
-    found = {
-        name
-        for name, _, tree in MODULES
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr in {"create_task", "ensure_future"}
-    }
+def test_tasks_are_started_only_by_those_who_end_them(modules: list[Module]) -> None:
+    starts = {"create_task", "ensure_future"}
+    found = {module.name for module in modules if any(name in starts for name, _ in module.attributes)}
     assert {name for name in found if not name.startswith(("agent.bench", "agent.simulator"))} == set(TASK_OWNERS)
 
 
-def test_only_the_command_line_prints() -> None:
+def test_only_the_command_line_prints(modules: list[Module]) -> None:
     """``console.print`` of rich writes where its owner said; only the bare builtin is banned."""
-    broken = [
-        f"{name}:{node.lineno}"
-        for name, _, tree in MODULES
-        if name != "agent.cli"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-    ]
+    broken = [f"{module.name}:{line}" for module in modules if module.name != "agent.cli" for line in module.prints]
     assert not broken, broken
 
 
-def test_only_the_loader_reads_the_environment() -> None:
+def test_only_the_loader_reads_the_environment(modules: list[Module]) -> None:
     broken = [
-        f"{name}:{node.lineno}"
-        for name, _, tree in MODULES
-        if name != "agent.config_load"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+        f"{module.name}:{line}"
+        for module in modules
+        if module.name != "agent.config_load"
+        for name, line in module.attributes
+        if name in {"environ", "getenv"}
     ]
     assert not broken, broken
 
