@@ -13,7 +13,7 @@ from agent.brain.chatter import GREETING
 from agent.brain.examples import example_path
 from telephony.audio.marker import decode_marker
 from tests.peers.baresip import RATE_HZ, Pcm, baresip
-from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, calls, events, health, until
+from tests.peers.service_kit import MARKER_AGENT, SMALL, all_ended, assert_clean_log, calls, events, health, until
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
@@ -88,6 +88,7 @@ async def test_key_for_a_person_connects_two_telephones(tmp_path: Path) -> None:
             "agent.dialogue": str(tmp_path / "parcel.yaml"),
             "voice.engine": "marker",
             "ears.recogniser": "none",
+            **SMALL,
         }
         async with start_service(settings) as service:
             await caller.dial(service.sip_uri)

@@ -9,7 +9,7 @@ from agent.simulator.caller import run_call
 from agent.simulator.media import MediaThread
 from agent.simulator.script import parse_script
 from telephony.audio.marker import decode_marker
-from tests.peers.service_kit import all_ended, assert_clean_log, events, log_text, timeline
+from tests.peers.service_kit import SMALL, all_ended, assert_clean_log, events, log_text, timeline
 from tests.unit.agent.remote.llm_server import llm_server, saying
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -35,6 +35,7 @@ def settings(url: str) -> dict[str, object]:
         "agent.chat.greeting": GREETING,
         "agent.phrases": ["where is my parcel", "no stop i want to speak to a person"],
         "voice.engine": "marker",
+        **SMALL,
     }
 
 

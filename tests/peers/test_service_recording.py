@@ -21,7 +21,7 @@ from tests.peers.service_kit import MARKER_AGENT, all_ended, calls, events, heal
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-RECORDED = {**MARKER_AGENT, "engine.model": "talker", "recording.enabled": True}
+RECORDED = {**MARKER_AGENT, "engine.model": "talker", "engine.spare": 1, "recording.enabled": True}
 """An agent that talks for a second and is silent for a second, without end."""
 SCRIPT = """
 name: recorded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.app import start_service
-from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, calls, metric
+from tests.peers.service_kit import MARKER_AGENT, SMALL, all_ended, assert_clean_log, calls, metric
 from tests.peers.sip_client import OFFER, SipClient, sip_client, status_of, to_of
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
@@ -56,7 +56,7 @@ async def test_call_without_an_offer_is_offered_one() -> None:
 
 
 async def test_one_call_too_many_is_told_to_come_back() -> None:
-    settings = {**MARKER_AGENT, "engine.rows": 1, "engine.spare": 0}
+    settings = {**MARKER_AGENT, "engine.rows": 1}
     async with start_service(settings) as service, sip_client(service.sip_port) as client:
         client.send(client.request("INVITE", 1, body=OFFER, call="first"))
         first = await client.final()
@@ -76,7 +76,7 @@ async def test_one_call_too_many_is_told_to_come_back() -> None:
 
 
 async def test_caller_whom_the_back_end_does_not_want_is_declined() -> None:
-    settings = {"voice.engine": "marker", "ears.recogniser": "none"}
+    settings = {"voice.engine": "marker", "ears.recogniser": "none", **SMALL}
     async with start_service(settings) as service, sip_client(service.sip_port) as client:
         client.send(client.request("INVITE", 1, body=OFFER, user="blocked"))
         answer = await client.final()

@@ -14,7 +14,7 @@ from agent.simulator.caller import CallResult, run_call
 from agent.simulator.media import MediaThread
 from agent.simulator.script import parse_script
 from telephony.audio.marker import decode_marker
-from tests.peers.service_kit import all_ended, assert_clean_log, events, log_text
+from tests.peers.service_kit import SMALL, all_ended, assert_clean_log, events, log_text
 from tests.unit.agent.remote.llm_server import asking, llm_server, saying
 from tests.unit.agent.remote.test_relay import Server
 
@@ -85,6 +85,7 @@ async def test_relay_server_is_told_what_was_in_the_callers_ear() -> None:
         "agent.relay.url": url,
         "agent.phrases": ["where is my parcel", "no stop i want to speak to a person"],
         "voice.engine": "marker",
+        **SMALL,
     }
     async with start_service(settings) as service:
         result = await call(service.sip_uri, SPEECH)
@@ -116,6 +117,7 @@ async def test_model_asks_an_mcp_program_and_speaks_of_its_result() -> None:
             "agent.mcp": [program],
             "ears.recogniser": "none",
             "voice.engine": "marker",
+            **SMALL,
         }
         async with start_service(settings) as service:
             result = await call(service.sip_uri, KEYS)

@@ -15,7 +15,7 @@ import pytest_asyncio
 from agent.app import Service, start_service
 from agent.client import ApiError, Crosstalk
 from tests.peers.programs import require
-from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, calls
+from tests.peers.service_kit import MARKER_AGENT, SMALL, all_ended, assert_clean_log, calls
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -26,14 +26,14 @@ CALLING = {"outbound.allow": ["sip:agent@127.0.0.1:*"], "outbound.caller": "sip:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def answering() -> AsyncIterator[Service]:
-    async with start_service({**MARKER_AGENT, "ears.recogniser": "none"}) as running:
+    async with start_service(MARKER_AGENT) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def calling() -> AsyncIterator[Service]:
     """The default agent's dialogue with a voice of tones: there is YAML to publish, and nobody to understand."""
-    async with start_service({"voice.engine": "marker", "ears.recogniser": "none", **CALLING}) as running:
+    async with start_service({"voice.engine": "marker", "ears.recogniser": "none", **SMALL, **CALLING}) as running:
         yield running
 
 

@@ -14,11 +14,11 @@ from agent.app import Service, start_service
 from agent.simulator.caller import run_call
 from agent.simulator.media import MediaThread
 from agent.simulator.script import parse_script
-from tests.peers.service_kit import all_ended, assert_clean_log, get_json, log_text, metric, until
+from tests.peers.service_kit import SMALL, all_ended, assert_clean_log, get_json, log_text, metric, until
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-PARCEL = {"ears.recogniser": "none", "voice.engine": "marker"}
+PARCEL = {"ears.recogniser": "none", "voice.engine": "marker", **SMALL}
 SCRIPT = """
 name: listen
 max_s: 20

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from agent.app import Service, start_service
 from agent.bench.doors_service import ACCOUNT, AUTH_TOKEN, open_doors
 from agent.bench.doors_service import twilio_uri as voice_uri
+from tests.peers.service_kit import SMALL
 
 __all__ = ["ACCOUNT", "AUTH_TOKEN", "twilio_service", "voice_uri"]
 
@@ -15,6 +16,6 @@ __all__ = ["ACCOUNT", "AUTH_TOKEN", "twilio_service", "voice_uri"]
 @asynccontextmanager
 async def twilio_service(more: Mapping[str, object] | None = None) -> AsyncIterator[Service]:
     """A service whose public URLs are its own loopback ports."""
-    settings = open_doors("twilio", more={"twilio.account_sid": ACCOUNT.account_sid, **(more or {})})
+    settings = open_doors("twilio", more={"twilio.account_sid": ACCOUNT.account_sid, **SMALL, **(more or {})})
     async with start_service(settings) as service:
         yield service
