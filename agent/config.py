@@ -179,7 +179,7 @@ class EngineConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarsConfig:
     recogniser: str = "pocketsphinx"
-    """``pocketsphinx`` (hardly any human on a phone), ``words``, ``sherpa``, ``pipecat`` (agent's file), ``none``."""
+    """``pocketsphinx`` (hardly any human on a phone), ``words`` (ours), ``both``, ``sherpa``, ``pipecat``, ``none``."""
     recogniser_processes: int = 1
     sherpa_model: str = ""
     """A streaming model of ``crosstalk pull`` by its name, or a folder with one for sherpa-onnx."""

@@ -280,7 +280,7 @@ VALUES: dict[str, Rule] = (
         "engine.spare": between(0, 1024),
         "engine.rows": between(1, 65536),
         "engine.step_budget": above(0, 1),
-        "ears.recogniser": one_of("pocketsphinx", "words", "sherpa", "pipecat", "none"),
+        "ears.recogniser": one_of("pocketsphinx", "words", "both", "sherpa", "pipecat", "none"),
         "ears.recogniser_processes": between(1, 256),
         "voice.engine": one_of("auto", "flite", "pico", "kokoro", "piper", "marker"),
         "voice.processes": between(1, 256),
@@ -473,7 +473,7 @@ def _brain(config: Config) -> Iterator[Problem]:
     if agent.brain == "native" and config.engine.workers and config.engine.model in ("parts", "small", "vad", "silent"):
         yield "agent.brain", f"native wants a model that speaks, and engine.model = {config.engine.model} does not"
     narrow = config.ears.recogniser
-    listens = config.engine.model in ("parts", "small") and narrow in ("pocketsphinx", "words")
+    listens = config.engine.model in ("parts", "small") and narrow in ("pocketsphinx", "words", "both")
     if agent.brain in ("chat", "relay") and listens and not agent.phrases:
         other = "or ears.recogniser = sherpa for free speech, none for keys"
         yield "agent.phrases", f"is needed with ears.recogniser = {narrow}, which understands nothing else; {other}"

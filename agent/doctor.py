@@ -371,6 +371,8 @@ def check_recogniser(config: Config) -> Iterator[Check]:
         yield _sherpa(name, located(config.models.folder, config.ears.sherpa_model))
     elif wanted == "words":
         yield ok(name, "words: our own net, for what a dialogue expects (docs/reference/model_card_small_words.md)")
+    elif wanted == "both" and find_spec("pocketsphinx") is not None:
+        yield ok(name, "both: our own net for numbers, dates, yes and no; PocketSphinx for phrases")
     elif find_spec("pocketsphinx") is None:
         yield fail(name, "pocketsphinx is not installed", "pip install pocketsphinx, or set ears.recogniser = none")
     else:

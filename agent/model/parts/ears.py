@@ -97,8 +97,8 @@ def silent_input(rows: int) -> StepInput:
 
 
 def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "", service: str = "") -> Ears:
-    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``words`` (ours), ``sherpa`` (a model in
-    ``sherpa_model``), ``pipecat`` (``service``: its spec as JSON) or ``none``.
+    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``words`` (ours), ``both``, ``sherpa`` (a model
+    in ``sherpa_model``), ``pipecat`` (``service``: its spec as JSON) or ``none``.
 
     Raises ``ModelError`` where a part cannot be loaded.
     """
@@ -116,14 +116,15 @@ def open_recogniser(name: str, processes: int, sherpa_model: str, service: str) 
     if name == "sherpa":
         check_model(sherpa_model)  # here and not in the process: a wrong folder must stop the start
         _needs("sherpa_onnx", "sherpa-onnx is not installed: pip install 'crosstalk-voice[sherpa]'")
-    elif name == "pocketsphinx":
-        _needs("pocketsphinx", "pocketsphinx is not installed")
-    elif name == "words":
-        from agent.model.parts.words_engine import located_words  # heavy: only where it is used
+    elif name in ("pocketsphinx", "words", "both"):
+        if name != "words":
+            _needs("pocketsphinx", "pocketsphinx is not installed")
+        if name != "pocketsphinx":
+            from agent.model.parts.words_engine import located_words  # heavy: only where it is used
 
-        located_words()  # here and not in the process, as above
+            located_words()  # here and not in the process, as above
     else:
-        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, sherpa, pipecat, none")
+        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, both, sherpa, pipecat, none")
     return RecogniserPool(spawner(name, sherpa_model), processes=processes)
 
 

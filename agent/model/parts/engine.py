@@ -62,4 +62,8 @@ def open_engine(name: str, folder: str) -> Engine:
         from agent.model.parts.words_engine import open_words
 
         return open_words()
-    raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, sherpa, none")
+    if name == "both":
+        from agent.model.parts.both_engine import BothEngine
+
+        return BothEngine(open_engine("words", folder), open_engine("pocketsphinx", folder))
+    raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, both, sherpa, none")
