@@ -6,8 +6,14 @@ STAMP := $(VENV)/.ready
 DEV_STAMP := $(VENV)/.ready-dev
 ARGS ?=
 MODEL ?=
+# Tests start hundreds of Pythons, and each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests that need no other program; those with peers mostly wait and run two at a time, but for those of time.
 QUICK := not peer and not slow and not fuzz and not soak
+# Processes for the quick ones; 0: pytest's own. A test that hangs so that even its time limit cannot end it shows where
+# and ends its process; with 2, another one goes on.
+QUICK_JOBS ?= 0
+QUICKLY := -n $(QUICK_JOBS) --dist loadfile -o faulthandler_timeout=330 -o faulthandler_exit_on_timeout=true
 PEERS := (peer or slow) and not fuzz and not soak
 # Real programs on a machine that others use: what fails is tried once more, and told (R).
 AGAIN := --reruns 1 --reruns-delay 2
@@ -40,12 +46,12 @@ system: ## install the programs that some tests call, where that is possible (ro
 	@sh tests/peers/install.sh
 
 test: $(DEV_STAMP) system ## all tests
-	$(BIN)/python -m pytest -q -m '$(QUICK)'
+	$(BIN)/python -m pytest -q -m '$(QUICK)' $(QUICKLY)
 	$(BIN)/python -m pytest -q -m '$(PEERS) and not timed' -n 2 --dist loadfile $(AGAIN)
-	$(BIN)/python -m pytest -q -m '$(PEERS) and timed' $(AGAIN)
+	$(BIN)/python -m pytest -q -m '$(PEERS) and timed' tests/peers $(AGAIN)
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
-	$(BIN)/python -m pytest -q -m '$(QUICK)'
+	$(BIN)/python -m pytest -q -m '$(QUICK)' $(QUICKLY)
 
 fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (MESSAGES=1000 is shorter)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
