@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import random
@@ -39,6 +38,7 @@ from telephony.net.http_log import http_logger
 from telephony.twilio.door import TwilioDoor
 from telephony.webrtc.door import WebRtcDoor
 from tests.fuzz.floods import FLOODS, Target, in_lanes
+from tests.heap import objects, only_new_objects
 from tests.peers.service_kit import assert_clean_log, health, log_text, until
 from tests.unit.telephony.doors.kit import Kit, kit
 from tests.unit.telephony.webrtc.world import SECRET, token
@@ -121,11 +121,6 @@ async def all_doors(folder: Path) -> AsyncIterator[tuple[Target, Kit]]:
 CARRIERS = ("twilio", "telnyx", "plivo")
 
 
-def objects() -> int:
-    gc.collect()
-    return len(gc.get_objects())
-
-
 @pytest.mark.parametrize("endpoint", FLOODS)
 async def test_random_messages_leave_nothing_behind(
     endpoint: str, tmp_path: Path, seed: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -133,12 +128,13 @@ async def test_random_messages_leave_nothing_behind(
     monkeypatch.setattr("telephony.webrtc.connection.CONNECT_S", 0.2)
     rng = random.Random(f"{seed}-{endpoint}")
     async with all_doors(tmp_path) as (target, made):
-        await FLOODS[endpoint](target, rng, SHORT // 4)
-        await until(lambda: nobody(made))
-        before = objects()
-        await FLOODS[endpoint](target, rng, SHORT)
-        await until(lambda: nobody(made))
-        grown = objects() - before
+        with only_new_objects():
+            await FLOODS[endpoint](target, rng, SHORT // 4)
+            await until(lambda: nobody(made))
+            before = objects()
+            await FLOODS[endpoint](target, rng, SHORT)
+            await until(lambda: nobody(made))
+            grown = objects() - before
         assert made.edge._rows == [None] * 4
         assert not any(link.legs for link in made.edge._links)
     assert not target.server_errors
@@ -247,9 +243,10 @@ async def test_a_data_channel_takes_any_text(seed: int) -> None:
     peer.call = call = FakeCall(peer)
     peer.connection = channel = SimpleNamespace()  # type: ignore[assignment]
     good = [{"type": "dtmf", "digit": "5"}, {"type": "hello"}]
-    before = objects()
-    for _ in range(10_000):
-        peer.on_message(channel, message(rng, good))  # type: ignore[arg-type]
-    assert objects() - before < 1000
+    with only_new_objects():
+        before = objects()
+        for _ in range(10_000):
+            peer.on_message(channel, message(rng, good))  # type: ignore[arg-type]
+        assert objects() - before < 1000
     assert {told[0] for told in call.told} <= {"key"}
     peer.connection = None

@@ -4,7 +4,6 @@ no traceback, no growth. A run that fails shows its seed; ``SEED=… pytest`` re
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import random
@@ -21,6 +20,7 @@ from yarl import URL
 from agent.api.openapi import document
 from agent.api.schema import violations
 from agent.config import OutboundConfig
+from tests.heap import objects, only_new_objects
 from tests.unit.agent.api.rest_kit import PARCEL, Kit, rest
 
 DOCUMENT = document()
@@ -182,21 +182,17 @@ async def flood(
 ) -> None:
     await kit.recorded("c1")
     await kit.call("c2")
-    for method, path, operation in operations:
-        make = Maker(random.Random(f"{seed}-{operation['operationId']}"))
-        warm = max(1, count // 4)
-        for _ in range(warm):
-            await send(kit.http, make, method, path, operation)
-        before = objects()
-        for _ in range(count - warm):
-            await send(kit.http, make, method, path, operation)
-        after(operation["operationId"], objects() - before)
+    with only_new_objects():
+        for method, path, operation in operations:
+            make = Maker(random.Random(f"{seed}-{operation['operationId']}"))
+            warm = max(1, count // 4)
+            for _ in range(warm):
+                await send(kit.http, make, method, path, operation)
+            before = objects()
+            for _ in range(count - warm):
+                await send(kit.http, make, method, path, operation)
+            after(operation["operationId"], objects() - before)
     assert kit.bugs == []
-
-
-def objects() -> int:
-    gc.collect()
-    return len(gc.get_objects())
 
 
 @pytest.fixture
