@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from agent.wilson import Z95, wilson
+
 MISS = math.inf
 """The latency of an answer that never came: it stays in every percentile."""
-Z95 = 1.959964
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -41,15 +43,48 @@ class Proportion:
     def interval(self) -> tuple[float, float]:
         return wilson(self.hits, self.n)
 
+    def to_json(self) -> dict[str, Any]:
+        low, high = self.interval
+        return {
+            "n": self.n,
+            "hits": self.hits,
+            "share": number(self.share),
+            "interval": (number(low), number(high)),
+        }
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Wilson score interval of a proportion at 95 %."""
-    if n == 0:
-        return (0.0, 1.0)
-    share, z2 = hits / n, Z95 * Z95
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return (max(0.0, middle - half), min(1.0, middle + half))
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Events counted over a time, with an interval for their rate."""
+
+    events: int
+    minutes: float
+
+    @property
+    def per_minute(self) -> float:
+        return self.events / self.minutes if self.minutes else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, Poisson, by Byar's approximation (Breslow & Day 1987, 2.3)."""
+        if not self.minutes:
+            return (0.0, math.inf)
+        return (self._byar(self.events, -1) / self.minutes, self._byar(self.events + 1, 1) / self.minutes)
+
+    @staticmethod
+    def _byar(events: int, side: int) -> float:
+        if not events:
+            return 0.0
+        return events * float(max(0.0, 1 - 1 / (9 * events) + side * Z95 / (3 * math.sqrt(events))) ** 3)
+
+    def to_json(self) -> dict[str, Any]:
+        low, high = self.interval
+        return {
+            "events": self.events,
+            "minutes": round(self.minutes, 3),
+            "per_minute": number(self.per_minute),
+            "interval": (number(low), number(high)),
+        }
 
 
 def bootstrap(

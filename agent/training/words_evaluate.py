@@ -1,7 +1,9 @@
 """Judge a recogniser: ``python -m agent.training.words_evaluate TRIALS.npz --engine words [--weights W.onnx]``.
 
 Without trials yet: ``--make --speech DIR --dialogue FLOW.yaml --count 200`` makes them first. Prints one line a group:
-how many, how many wrong (something else was taken), how many asked again (nothing was taken), and the CPU.
+how many, how many wrong (something else was taken), how many asked again (nothing was taken), and the CPU. With
+``--condition echo20`` the clean trials are judged again in noise, over a lossy network, into our own voice, and the
+table says how many more errors that makes of the same sayings.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,31 +24,15 @@ from agent.brain.flow.yes_no import read_yes_no
 from agent.expectation import ExpectKind
 from agent.model.parts.completeness import State, match
 from agent.model.parts.engine import Engine
-from agent.model.parts.recogniser import Mode
 from agent.training.command import command
+from agent.training.errors import TrainingError
+from agent.training.words_compare import Judged, compared, comparison, report, scores_of
+from agent.training.words_conditions import Condition, under
 from agent.training.words_trials import Trial, human, load, save, synthetic
 
 PIECE: Final = 480
 """Samples fed at once: the ears' 60 ms."""
 Reader = Callable[[Trial, Sequence[str]], str]
-
-
-@dataclass(slots=True)
-class Score:
-    """One group."""
-
-    count: int = 0
-    wrong: int = 0
-    again: int = 0
-    digits_wrong: int = 0
-    """Single digits that differ, place by place, in strings of the right length."""
-
-    def add(self, truth: str, taken: str) -> None:
-        self.count += 1
-        self.wrong += bool(taken) and taken != truth
-        self.again += bool(truth) and not taken
-        if truth.isdigit() and len(taken) == len(truth):
-            self.digits_wrong += sum(a != b for a, b in zip(truth, taken, strict=True))
 
 
 def reader(dialogue: Path) -> Reader:
@@ -72,13 +57,13 @@ def reader(dialogue: Path) -> Reader:
     return read
 
 
-def judge(engine: Engine, trials: Sequence[Trial], read: Reader, tell: bool) -> tuple[dict[str, Score], float]:
-    """Scores by group, and CPU seconds for each second of audio."""
-    scores: dict[str, Score] = defaultdict(Score)
+def judge(engine: Engine, trials: Sequence[Trial], read: Reader, tell: bool) -> tuple[list[Judged], float]:
+    """What came of each trial, and CPU seconds for each second of audio."""
+    judged: list[Judged] = []
     spent = heard = 0.0
     for trial in trials:
         began = time.process_time()
-        stream = engine.open(trial.expect, Mode.ANSWER)
+        stream = engine.open(trial.expect, trial.mode)
         if stream is None:
             raise RuntimeError("no stream")
         for at in range(0, trial.pcm.size, PIECE):
@@ -86,20 +71,18 @@ def judge(engine: Engine, trials: Sequence[Trial], read: Reader, tell: bool) -> 
         guess = stream.finish()
         spent += time.process_time() - began
         heard += trial.pcm.size / 8000
-        taken = read(trial, guess.words)
-        scores[trial.group].add(trial.truth, taken)
-        if tell and taken != trial.truth:
+        judged.append(Judged(trial.group, trial.truth, read(trial, guess.words)))
+        if tell and not judged[-1].is_right:
             sys.stdout.write(f"{trial.group}: {trial.said!r} -> {' '.join(guess.words)!r} {guess.confidence}\n")
-    return dict(scores), spent / heard
+    return judged, spent / heard
 
 
-def report(scores: dict[str, Score]) -> str:
-    """A table."""
-    lines = [f"{'group':<44}{'n':>6}{'wrong %':>9}{'again %':>9}"]
-    for group, score in sorted(scores.items()):
-        share = 100 / score.count
-        lines.append(f"{group:<44}{score.count:>6}{score.wrong * share:>9.1f}{score.again * share:>9.1f}")
-    return "\n".join(lines) + "\n"
+def some(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """At most ``most`` of each group, spread over it; 0: all."""
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.group].append(trial)
+    return [one for found in groups.values() for one in found[:: -(-len(found) // most) if most else 1]]
 
 
 def _engine(asked: argparse.Namespace) -> Engine:
@@ -107,7 +90,8 @@ def _engine(asked: argparse.Namespace) -> Engine:
         from agent.model.parts.pocketsphinx_engine import PocketSphinxEngine
 
         return PocketSphinxEngine()
-    from agent.model.parts.words_engine import WEIGHTS, WordsEngine
+    from agent.model.parts.words_engine import WordsEngine
+    from agent.model.small.words_runtime import WEIGHTS
 
     return WordsEngine(asked.weights or WEIGHTS)
 
@@ -120,6 +104,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--dialogue", type=Path, required=True)
     parser.add_argument("--only", default="", help="groups that begin so")
+    parser.add_argument("--most", type=int, default=0, metavar="N", help="of each group; 0: all")
+    parser.add_argument(
+        "--condition", action="append", default=[], choices=[str(name) for name in Condition],
+        help="judge the clean trials again under it, beside clean; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--tell", action="store_true", help="print every trial that goes wrong")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--make", action="store_true")
@@ -132,12 +121,19 @@ def main(argv: Sequence[str]) -> int:
         made = list(synthetic(asked.dialogue, asked.seed, asked.count, asked.piper)) if asked.count else []
         save(asked.trials, [*(human(asked.speech, asked.dialogue, asked.seed) if asked.speech else ()), *made])
         return 0
-    trials = [trial for trial in load(asked.trials) if trial.group.startswith(asked.only)]
-    scores, cost = judge(_engine(asked), trials, reader(asked.dialogue), asked.tell)
-    sys.stdout.write(report(scores) + f"CPU {100 * cost:.1f} % of a core per talking caller\n")
+    trials = some([trial for trial in load(asked.trials) if trial.group.startswith(asked.only)], asked.most)
+    if asked.condition:
+        wanted = [Condition(name) for name in dict.fromkeys((Condition.CLEAN, *asked.condition))]
+        trials = list(under(trials, wanted, asked.dialogue, seed=asked.seed))
+    if not trials:
+        raise TrainingError(f"{asked.trials}: there are no such trials")
+    judged, cost = judge(_engine(asked), trials, reader(asked.dialogue), asked.tell)
+    scores, conditions = scores_of(judged), compared(judged)
+    sys.stdout.write(report(scores) + comparison(conditions))
+    sys.stdout.write(f"CPU {100 * cost:.1f} % of a core per talking caller\n")
     if asked.json:
-        table = {g: {"n": s.count, "wrong": s.wrong, "again": s.again} for g, s in scores.items()}
-        asked.json.write_text(json.dumps({"cpu": cost, "groups": table}, indent=1))
+        table = {group: score.to_json() for group, score in scores.items()}
+        asked.json.write_text(json.dumps({"cpu": cost, "groups": table, "conditions": conditions}, indent=1))
     return 0
 
 

@@ -19,6 +19,7 @@ from agent.brain.flow.load import load_dialogue
 from agent.errors import VoiceFailed
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.completeness import NO_PATTERNS, YES_PATTERNS
+from agent.model.parts.recogniser import Mode
 from agent.simulator.clips import read_audio
 from agent.training.chance import one_of
 from agent.training.channel.codec import g711
@@ -56,6 +57,8 @@ class Trial:
     truth: str
     """Digits, ``yes``, ``no``, the intent's name; empty: nothing should come."""
     said: str
+    mode: Mode = Mode.ANSWER
+    """Not kept in files: a condition of a clean trial (``words_conditions.py``)."""
 
 
 def over_the_phone(pcm: Audio, snr_db: float, rng: Rng) -> NDArray[np.int16]:

@@ -12,9 +12,10 @@ import pytest
 from agent.errors import ModelError
 from agent.training.errors import TrainingError
 from agent.training.fold import PHRASES_HELD_OUT, Fold, held_out
+from agent.training.words_compare import Score
 from agent.training.words_data import Utterances, joined, read, write
 from agent.training.words_dictionary import kept
-from agent.training.words_evaluate import Score, reader
+from agent.training.words_evaluate import reader
 from agent.training.words_text import WordTexts, intents
 from agent.training.words_trials import Trial, load, menu, over_the_phone, save
 from agent.training.words_unseen import UNSEEN
