@@ -26,7 +26,7 @@ SCRIPT = """
 name: listen
 max_s: 40
 steps:
-  - wait: 12000
+  - wait: 9000
   - hangup
 """
 
@@ -67,7 +67,7 @@ async def until(claim: Callable[[], Any], within_s: float = 20.0) -> Any:
 
 @asynccontextmanager
 async def calling(service: Service) -> AsyncIterator[asyncio.Task[CallResult]]:
-    """A caller that listens for 12 s, once its call is up."""
+    """A caller that listens for 9 s, once its call is up; the test goes on 3 s later."""
     with MediaThread() as media:
         task = asyncio.ensure_future(run_call(service.sip_uri, parse_script(SCRIPT), media=media))
 
@@ -101,7 +101,7 @@ async def test_worker_killed_in_a_call_is_a_moment_of_silence_not_a_hangup(servi
     async with calling(service) as call:
         os.kill(pid_of(await health(service), "worker1"), signal.SIGKILL)
         result = await call
-    assert result.length_s > 11.0
+    assert result.length_s > 8.0
     assert longest_silence_s(result, after_s=2.0) < 1.0
     (record,) = await calls(service)
     assert (record["result"], record["reason"]) == ("success", "caller_hangup")
@@ -112,7 +112,7 @@ async def test_edge_killed_in_a_call_comes_back_on_the_same_ports(service: Servi
     async with calling(service) as call:
         os.kill(pid_of(await health(service), "edge"), signal.SIGKILL)
         result = await call
-    assert result.length_s > 11.0
+    assert result.length_s > 8.0
     assert longest_silence_s(result, after_s=2.0) < 3.0
     (record,) = await calls(service)
     assert record["reason"] == "caller_hangup"

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from agent.app import Service
 from agent.bench.conversations import turn
@@ -23,12 +24,15 @@ from tests.peers.service_kit import all_ended, assert_clean_log
 from tests.peers.twilio_kit import ACCOUNT, AUTH_TOKEN, twilio_service, voice_uri
 from tests.unit.telephony.twilio.rest import rest_double
 
-pytestmark = [pytest.mark.peer, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.peer, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
 GREETING = WaitReply(line=0, settle_ms=800, timeout_ms=15_000)
+PRESSES_KEYS: dict[str, object] = {"voice.engine": "marker", "ears.recogniser": "none"}
+"""For callers who say nothing: no recogniser is started, and the voice of tones needs half the time of a real one."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service() -> AsyncIterator[Service]:
+    """One service for the file; a test looks at the calls and the lines of the log that it brought about itself."""
     async with twilio_service({"voice.engine": "marker"}) as running:
         yield running
 
@@ -91,7 +95,7 @@ async def test_a_transfer_and_a_hangup_go_by_the_rest_api() -> None:
             rest.calls.add(call.call_sid)
 
         rest.on_update = updated
-        more = {"twilio.rest_url": rest.url, "sip.transfer_targets": ["sip:", "tel:", "+"]}
+        more = {**PRESSES_KEYS, "twilio.rest_url": rest.url, "sip.transfer_targets": ["sip:", "tel:", "+"]}
         async with twilio_service(more) as service:
             person = Keys(line=0, digits="0")
             found = await called(service, GREETING, person, Wait(line=0, ms=12_000), on_call=started)
@@ -114,7 +118,7 @@ async def test_a_call_that_we_place_is_answered_and_is_ours() -> None:
             answering.append(asyncio.ensure_future(answers))
 
         rest.on_create = created
-        allowed = {"outbound.allow": ["tel:+1555*"], "twilio.caller": "+15550001000", "voice.engine": "marker"}
+        allowed = {**PRESSES_KEYS, "outbound.allow": ["tel:+1555*"], "twilio.caller": "+15550001000"}
         async with twilio_service({"twilio.rest_url": rest.url, **allowed}) as service, aiohttp.ClientSession() as http:
             async with http.post(f"{service.http_url}/v1/calls", json={"to": "tel:+1900123456"}) as answer:
                 assert answer.status == 403
@@ -132,7 +136,7 @@ async def test_a_call_that_we_place_is_answered_and_is_ours() -> None:
 
 async def test_a_gateway_that_drains_hands_calls_to_its_fallback() -> None:
     fallback = "https://other.example.com/twilio/voice"
-    async with twilio_service({"twilio.fallback": fallback, "service.drain_s": 20.0}) as service:
+    async with twilio_service({**PRESSES_KEYS, "twilio.fallback": fallback, "service.drain_s": 20.0}) as service:
 
         async def second(_: Any) -> TwilioResult:
             import os
