@@ -10,11 +10,14 @@ MODEL ?=
 unexport PYTHONDONTWRITEBYTECODE
 # Tests that need no other program; those with peers mostly wait and run two at a time, but for those of time.
 QUICK := not peer and not slow and not fuzz and not soak
-# Processes for the quick ones; 0: pytest's own. A test that hangs so that even its time limit cannot end it shows where
-# and ends its process; with 2, another one goes on.
+# Processes for the quick ones; 0: pytest's own. A test that hangs so that even its time limit cannot end it shows where,
+# and ends the run.
 QUICK_JOBS ?= 0
-QUICKLY := -n $(QUICK_JOBS) --dist loadfile -o faulthandler_timeout=330 -o faulthandler_exit_on_timeout=true
+QUICKLY := -n $(QUICK_JOBS) --dist loadfile -o faulthandler_timeout=330 -o faulthandler_exit_on_timeout=true --max-worker-restart=0
 PEERS := (peer or slow) and not fuzz and not soak
+# Where those lie (tests/arch/test_marks.py holds it): to collect the others takes longer than some of them.
+PEER_FOLDERS := tests/peers tests/props tests/unit/agent/pull
+TIMED_FOLDERS := tests/peers
 # Real programs on a machine that others use: what fails is tried once more, and told (R).
 AGAIN := --reruns 1 --reruns-delay 2
 
@@ -47,8 +50,8 @@ system: ## install the programs that some tests call, where that is possible (ro
 
 test: $(DEV_STAMP) system ## all tests
 	$(BIN)/python -m pytest -q -m '$(QUICK)' $(QUICKLY)
-	$(BIN)/python -m pytest -q -m '$(PEERS) and not timed' -n 2 --dist loadfile $(AGAIN)
-	$(BIN)/python -m pytest -q -m '$(PEERS) and timed' tests/peers $(AGAIN)
+	$(BIN)/python -m pytest -q -m '$(PEERS) and not timed' $(PEER_FOLDERS) -n 2 --dist loadfile $(AGAIN)
+	$(BIN)/python -m pytest -q -m '$(PEERS) and timed' $(TIMED_FOLDERS) $(AGAIN)
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
 	$(BIN)/python -m pytest -q -m '$(QUICK)' $(QUICKLY)
