@@ -20,6 +20,10 @@ PEER_FOLDERS := tests/peers tests/props tests/unit/agent/pull
 TIMED_FOLDERS := tests/peers
 # Real programs on a machine that others use: what fails is tried once more, and told (R).
 AGAIN := --reruns 1 --reruns-delay 2
+PYTEST := $(BIN)/python -m pytest -q
+RUN_QUICK = $(PYTEST) -m '$(QUICK)' $(QUICKLY)
+RUN_PEERS = $(PYTEST) -m '$(PEERS) and not timed' $(PEER_FOLDERS) -n 2 --dist loadfile $(AGAIN)
+RUN_TIMED = $(PYTEST) -m '$(PEERS) and timed' $(TIMED_FOLDERS) $(AGAIN)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test fast fuzz lint check fmt demo load bench bench-media bench-duplex bench-doors doctor system clean
@@ -49,26 +53,29 @@ system: ## install the programs that some tests call, where that is possible (ro
 	@sh tests/peers/install.sh
 
 test: $(DEV_STAMP) system ## all tests
-	$(BIN)/python -m pytest -q -m '$(QUICK)' $(QUICKLY)
-	$(BIN)/python -m pytest -q -m '$(PEERS) and not timed' $(PEER_FOLDERS) -n 2 --dist loadfile $(AGAIN)
-	$(BIN)/python -m pytest -q -m '$(PEERS) and timed' $(TIMED_FOLDERS) $(AGAIN)
+	$(RUN_QUICK)
+	$(RUN_PEERS)
+	$(RUN_TIMED)
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
-	$(BIN)/python -m pytest -q -m '$(QUICK)' $(QUICKLY)
+	$(RUN_QUICK)
 
 fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (MESSAGES=1000 is shorter)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
-	$(BIN)/python -m pytest -q -m fuzz tests/fuzz -n 2 --dist worksteal
+	$(PYTEST) -m fuzz tests/fuzz -n 2 --dist worksteal
 
 soak: $(DEV_STAMP) system ## what takes many minutes: long calls, every kind of fault
-	$(BIN)/python -m pytest -q -m soak
+	$(PYTEST) -m soak
 
 lint: $(DEV_STAMP) ## style and types
 	$(BIN)/ruff format --check agent telephony tests deploy
 	$(BIN)/ruff check agent telephony tests deploy
 	$(BIN)/mypy
 
-check: lint test ## what CI runs
+check: $(DEV_STAMP) system ## what CI runs: all tests, the quick ones beside style and types
+	$(MAKE) -j2 lint fast
+	$(RUN_PEERS)
+	$(RUN_TIMED)
 
 fmt: $(DEV_STAMP) ## format
 	$(BIN)/ruff format agent telephony tests deploy
