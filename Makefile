@@ -10,10 +10,10 @@ MODEL ?=
 unexport PYTHONDONTWRITEBYTECODE
 # Tests that need no other program; those with peers mostly wait and run two at a time, but for those of time.
 QUICK := not peer and not slow and not fuzz and not soak
-# Processes for the quick ones; 0: pytest's own. A test that hangs so that even its time limit cannot end it shows where,
-# and ends the run.
-QUICK_JOBS ?= 0
-QUICKLY := -n $(QUICK_JOBS) --dist loadfile -o faulthandler_timeout=330 -o faulthandler_exit_on_timeout=true --max-worker-restart=0
+# Two processes, each with folders of its own: nothing is shared between them. A test that hangs so that even its time
+# limit cannot end it shows where, and ends its run.
+QUICK_FOLDER := tests/unit/agent
+HANG := -o faulthandler_timeout=330 -o faulthandler_exit_on_timeout=true
 PEERS := (peer or slow) and not fuzz and not soak
 # Where those lie (tests/arch/test_marks.py holds it): to collect the others takes longer than some of them.
 PEER_FOLDERS := tests/peers tests/props tests/unit/agent/pull
@@ -21,12 +21,13 @@ TIMED_FOLDERS := tests/peers
 # Real programs on a machine that others use: what fails is tried once more, and told (R).
 AGAIN := --reruns 1 --reruns-delay 2
 PYTEST := $(BIN)/python -m pytest -q
-RUN_QUICK = $(PYTEST) -m '$(QUICK)' $(QUICKLY)
+TWO := --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+RUN_QUICK = $(PYTEST) -m '$(QUICK)' $(HANG)
 RUN_PEERS = $(PYTEST) -m '$(PEERS) and not timed' $(PEER_FOLDERS) -n 2 --dist loadfile $(AGAIN)
 RUN_TIMED = $(PYTEST) -m '$(PEERS) and timed' $(TIMED_FOLDERS) $(AGAIN)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fast fuzz lint check fmt demo load bench bench-media bench-duplex bench-doors doctor system clean
+.PHONY: help serve test fast quick-agent quick-others fuzz lint check fmt demo load bench bench-media bench-duplex bench-doors doctor system clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -53,12 +54,18 @@ system: ## install the programs that some tests call, where that is possible (ro
 	@sh tests/peers/install.sh
 
 test: $(DEV_STAMP) system ## all tests
-	$(RUN_QUICK)
+	$(MAKE) $(TWO) quick-agent quick-others
 	$(RUN_PEERS)
 	$(RUN_TIMED)
 
 fast: $(DEV_STAMP) ## the tests that need no other program, in under three minutes
-	$(RUN_QUICK)
+	$(MAKE) $(TWO) quick-agent quick-others
+
+quick-agent: $(DEV_STAMP)
+	$(RUN_QUICK) $(QUICK_FOLDER)
+
+quick-others: $(DEV_STAMP)
+	$(RUN_QUICK) tests --ignore=$(QUICK_FOLDER)
 
 fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemathesis (MESSAGES=1000 is shorter)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
@@ -73,7 +80,7 @@ lint: $(DEV_STAMP) ## style and types
 	$(BIN)/mypy
 
 check: $(DEV_STAMP) system ## what CI runs: all tests, the quick ones beside style and types
-	$(MAKE) -j2 lint fast
+	$(MAKE) $(TWO) lint quick-agent quick-others
 	$(RUN_PEERS)
 	$(RUN_TIMED)
 
