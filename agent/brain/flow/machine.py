@@ -305,7 +305,7 @@ def _number_key(run: Run, slot: SlotSpec, digit: str) -> None:
 
 
 def _silent(run: Run) -> None:
-    """Nobody speaks. While we owe the caller a result the silence is ours."""
+    """Nobody speaks: ask once, offer another way, give up. While we owe the caller a result the silence is ours."""
     repairs = run.flow.spec.repairs
     if run.state.waiting:
         run.say(repairs.still_working)
@@ -319,6 +319,8 @@ def _silent(run: Run) -> None:
         run.say(repairs.still_there)
         if not run.state.keys:
             run.ask_again()
+    elif silences == 2:
+        run.another_way()
     else:
         run.say(repairs.silent_goodbye)
         run.end(Hangup(reason=SILENT_GOODBYE))

@@ -26,7 +26,7 @@ _REST_AGE = 3
 GIVE_UP_AFTER = 3
 """Misunderstandings in a row after which the dialogue stops trying."""
 SILENT_GOODBYE = "caller_silent"
-"""Reason of the hang-up after the second silence."""
+"""Reason of the hang-up after the last silence."""
 
 
 class Run:
@@ -234,9 +234,10 @@ class Run:
             self.say(why)
             self.ask_again()
         else:
-            self._another_way()
+            self.another_way()
 
-    def _another_way(self) -> None:
+    def another_way(self) -> None:
+        """Asking has not helped: offer the keys, or what the state has for that (a person)."""
         slot = self.slot
         other = slot.keys if slot is not None and slot.keys and not self.state.confirming else self.node.help
         if other:

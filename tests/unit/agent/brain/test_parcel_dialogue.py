@@ -339,12 +339,23 @@ def test_what_the_line_can_not_do_is_said() -> None:
     assert reply.text == "Sorry, I can not help with that. What can I do for you?"
 
 
-def test_silence_is_asked_about_once_and_then_ends_the_call() -> None:
+def test_silence_is_asked_about_once_then_another_way_is_offered_and_then_the_call_ends() -> None:
     talk = parcel()
     assert talk.silence(7).text == "Are you still there? What can I do for you?"
-    goodbye = talk.silence(14)
+    assert "press one for a parcel" in (other := talk.silence(7).text)
+    assert "zero for a person" in other
+    goodbye = talk.silence(7)
     assert "Goodbye" in goodbye.text
     assert goodbye.ending == Hangup(reason="caller_silent")
+
+
+def test_silent_caller_who_is_asked_for_a_number_is_offered_the_keys() -> None:
+    talk = parcel()
+    talk.say("where is my parcel")
+    assert talk.silence().text == "Are you still there? Please tell me the eight digits of your parcel number."
+    assert talk.silence().text == "Please use the keys of your phone now, and key in the eight digits."
+    assert talk.say("one two three four").text == "Yes, go on."
+    assert talk.silence().text.startswith("Are you still there?"), "who has spoken is asked anew"
 
 
 def test_silence_while_we_look_something_up_is_ours() -> None:
