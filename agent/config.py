@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from agent.behaviour import Behaviour
 from agent.scheduler.floor.profile import FloorProfile
 
 
@@ -332,6 +333,7 @@ class AgentConfig:
     decision_budget_s: float = 1.5
     tool_budget_s: float = 8.0
     floor: FloorProfile = field(default_factory=FloorProfile)
+    behaviour: Behaviour = field(default_factory=Behaviour)
     chat: ChatConfig = field(default_factory=ChatConfig)
     relay: RelayConfig = field(default_factory=RelayConfig)
     native: NativeConfig = field(default_factory=NativeConfig)

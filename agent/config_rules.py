@@ -332,10 +332,11 @@ VALUES: dict[str, Rule] = (
     }
     | {
         f"agent.floor.{name}_ms": NOT_NEGATIVE
-        for name in ("start_after", "duck_after", "restore_after", "gap", "agree", "pause_after", "reopen")
+        for name in ("start_after", "duck_after", "restore_after", "gap", "agree", "pause_after", "reopen", "run_on")
     }
     | {f"agent.floor.{name}_ms": ONE_OR_MORE for name in ("yield_after", "yield_judged", "backstop", "max_turn")}
     | {"agent.floor.duck_db": between(-60, 0)}
+    | {"agent.behaviour.interrupt_confidence": SCORE, "agent.behaviour.interrupt_after_ms": NOT_NEGATIVE}
 )
 
 

@@ -9,13 +9,16 @@ of it.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from agent.backchannels import only_backchannels
+from agent.behaviour import Behaviour
 from agent.brain.protocol import (
     Action,
     Conversation,
     DropFillers,
+    FollowingConversation,
     Hangup,
     Note,
     RemoteConversation,
@@ -31,6 +34,7 @@ from agent.brain.protocol import (
 )
 from agent.expectation import NOTHING_KNOWN, Expect
 from agent.facts import Interrupted, Overlapped, Responded, Spoke, Teller, Turned
+from agent.interrupting import Interrupting
 from agent.mouth import Mouth, Seat, Utterance
 from agent.performing import Performing, Spawn
 from agent.pool.messages import (
@@ -87,6 +91,7 @@ class Dialogue:
         *,
         call_id: str,
         spawn: Spawn,
+        behaviour: Behaviour = Behaviour(),  # noqa: B008  frozen
     ) -> None:
         self._conversation = conversation
         self._remote = conversation if isinstance(conversation, RemoteConversation) else None
@@ -96,7 +101,11 @@ class Dialogue:
         self._teller = teller
         self._call_id = call_id
         self._performing = Performing(self._do, mouth, spawn=spawn, on_done=self._check_final)
-        self._preparing = Preparing(conversation, mouth, spawn=spawn)
+        self._behaviour = behaviour
+        self._preparing = Preparing(conversation, mouth, teller, spawn=spawn, is_on=behaviour.prepares)
+        self._interrupting: Interrupting | None = None
+        if behaviour.interrupts and isinstance(conversation, FollowingConversation):
+            self._interrupting = Interrupting(conversation, behaviour)
         self._seat: Seat | None = None
         self._expect: Expect = NOTHING_KNOWN
         self._expect_before: Expect = NOTHING_KNOWN
@@ -153,7 +162,7 @@ class Dialogue:
             case TurnPaused():
                 self._preparing.begin(event, self._turn(event))
             case TurnContinued():
-                self._preparing.forget()
+                self._preparing.forget(at=event.at)
                 self._mouth.forget_prepared()
             case TurnEnded():
                 self._turn_ended(event)
@@ -185,12 +194,19 @@ class Dialogue:
 
     def _words(self, event: TurnWords) -> None:
         self._teller.note("words", at=event.at, text=" ".join(event.words), final=event.final)
-        if self._remote is not None and event.words:
-            self._remote.partial(self._turn(event))
+        if not event.words:
+            return
+        turn = self._turn(event)
+        if self._remote is not None:
+            self._remote.partial(turn)
+        if self._interrupting is not None and self._seat is not None:
+            order = self._interrupting.hear(event, turn)
+            if order is not None:
+                self._seat.send(order)
 
     def _turn_ended(self, event: TurnEnded) -> None:
-        self._preparing.stop()
         prepared = self._mouth.take_prepared(event.released)
+        self._preparing.ended(used=bool(prepared), at=event.at)
         turn = self._turn(event)
         self._last_turn = turn.turn
         self._speech_end = event.speech_end
@@ -202,6 +218,8 @@ class Dialogue:
                 turn=turn.turn, text=turn.text, confidence=turn.confidence, reason=event.reason, early=bool(prepared)
             )
         )
+        if event.reason == "interrupted" and self._interrupting is not None:
+            self._teller.note("interruption", at=event.at, turn=turn.turn, why=self._interrupting.why)
         if event.reason == "key" or self._is_aside(turn):
             self._preparing.forget()
             self._performing.drop(prepared)
@@ -209,7 +227,8 @@ class Dialogue:
         if self._rest_unheard and self._was_false_alarm(turn):
             self._preparing.forget()
             self._performing.drop(prepared)
-            self._resume("false_alarm")
+            if self._behaviour.resumes:
+                self._resume("false_alarm")
             return
         self._rest_unheard = ""
         self._expect_before = self._expect
@@ -377,6 +396,8 @@ class Dialogue:
                 self._teller.note("note", at=None, key=action.key, value=action.value)
 
     def _set_expect(self, expect: Expect) -> None:
+        if expect.over and self._interrupting is None:
+            expect = replace(expect, over=False)
         self._expect = expect
         if self._seat is not None:
             self._seat.send(Expecting(call_id=self._call_id, expect=expect.to_json()))

@@ -28,6 +28,8 @@ class Expect:
     kind: ExpectKind = ExpectKind.UNKNOWN
     digits: int | None = None
     """How many digits make the answer complete; ``None`` for any number."""
+    over: bool = False
+    """A number of known length is listened to beyond it: one digit too many is worth telling the caller at once."""
     check: str | None = None
     """Check digit rule (``luhn``, ``mod10_weighted`` …) or ``None``."""
     phrases: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class Expect:
         return cls(
             kind=ExpectKind(data["kind"]),
             digits=data.get("digits"),
+            over=bool(data.get("over", False)),
             check=data.get("check"),
             phrases=tuple(data.get("phrases", ())),
             also_yes_no=bool(data.get("also_yes_no", False)),

@@ -428,7 +428,15 @@ class Session:
             self._agent = decision.agent
             self._books.scribe.update({"agent": self._agent})
         conversation = (brain or self._services.brain).open(facts)
-        dialogue = Dialogue(conversation, mouth, self, self._books, call_id=self.call_id, spawn=self._start)
+        dialogue = Dialogue(
+            conversation,
+            mouth,
+            self,
+            self._books,
+            call_id=self.call_id,
+            spawn=self._start,
+            behaviour=self._services.agent.behaviour,
+        )
         dialogue.attach(seat)
         return dialogue
 

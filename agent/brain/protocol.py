@@ -206,6 +206,18 @@ class RemoteConversation(Conversation, Protocol):
 
 
 @runtime_checkable
+class FollowingConversation(Conversation, Protocol):
+    """A conversation that follows the caller's words while they are said. Optional."""
+
+    def impossible(self, turn: Turn) -> str:
+        """Why ``turn``, which goes on, cannot become an answer any more: a slug; empty where it can.
+
+        Without any effect. Where the floor ends the turn for it, ``turn`` is told next, with these words.
+        """
+        ...
+
+
+@runtime_checkable
 class SpokenConversation(Conversation, Protocol):
     """A conversation that a model leads by itself, with its own voice. Optional."""
 

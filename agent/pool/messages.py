@@ -100,6 +100,22 @@ class KeyPressed(SeatMessage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InterruptTurn(SeatMessage):
+    """Take the floor from a caller who speaks: end the turn, answered by ``TurnEnded``, if it goes on with these words.
+
+    What the caller still says then belongs to that turn and is dropped.
+    """
+
+    turn: int
+    revision: int
+    """Of its words. Ignored where they have changed, or the turn is over."""
+    at: int
+    """Media time from which it may be done: until then the words must stand."""
+    reason: str
+    """Why, as a slug (``too_many_digits``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetHold(SeatMessage):
     held: bool
 
@@ -231,7 +247,8 @@ class TurnEnded(SeatEvent):
     words: tuple[str, ...]
     confidence: float
     reason: str
-    """``score`` (ears), ``complete`` (the expectation is met), ``backstop`` (silence), ``key``."""
+    """``score`` (ears), ``complete`` (the expectation is met), ``backstop`` (silence), ``key``,
+    ``interrupted`` (by us)."""
     speech_end: int
     """Media time of the caller's last speech."""
     released: int
@@ -312,8 +329,8 @@ class AgentText(SeatEvent):
 _TYPES: dict[str, type[Message]] = {
     cls.__name__: cls
     for cls in (
-        OpenSeat, CloseSeat, Expecting, BeginUtterance, UtteranceAudio, DropUtterance, WeaveText, KeyPressed, SetHold,
-        Drain,
+        OpenSeat, CloseSeat, Expecting, BeginUtterance, UtteranceAudio, DropUtterance, WeaveText, KeyPressed,
+        InterruptTurn, SetHold, Drain,
         WorkerHello, WorkerStats, SeatOpened, SeatRefused, SeatClosed, TurnStarted, TurnWords, TurnPaused,
         TurnContinued, TurnEnded, TurnReopened, UtteranceStarted, UtteranceEnded, FloorMoved, OverlapEnded,
         CallerSilent, EarsChanged, AgentText,

@@ -20,6 +20,7 @@ from agent.pool.messages import (
     BeginUtterance,
     CallerSilent,
     FloorMoved,
+    InterruptTurn,
     OverlapEnded,
     SeatMessage,
     TurnContinued,
@@ -106,6 +107,8 @@ class Seat:
         self._unconfirmed = 0
         self._model_active = 0
         self._overlap_open = False
+        self._interrupt: InterruptTurn | None = None
+        """The brain wants the floor, if the caller goes on with these words."""
         self._released: tuple[int, int] | None = None
         """Turn and revision whose held answer was let go: the rest of that answer may still come."""
         self._actions: dict[FloorAction, Callable[[FloorInput, str], None]] = {
@@ -173,6 +176,10 @@ class Seat:
         self.expect = expect
         self._judge_words()
 
+    def interrupt(self, message: InterruptTurn) -> None:
+        """See ``InterruptTurn``; the latest one counts."""
+        self._interrupt = message
+
     def press_key(self, digit: str) -> None:
         floor = self.floor
         if floor.state in (FloorState.AGENT, FloorState.OVERLAP):
@@ -228,8 +235,10 @@ class Seat:
     def hear_words(self, heard: HeardWords) -> None:
         """What the ears understand. Without an open turn it belongs to the speech that is under way, if any."""
         floor = self.floor
-        if not floor.turn_open and not floor.speaking and floor.state is not FloorState.OVERLAP:
-            return  # late words of something that is over
+        is_late = not floor.turn_open and not floor.speaking and floor.state is not FloorState.OVERLAP
+        if floor.runs_on or is_late:
+            self.turn.pass_over(heard)
+            return
         if not self.turn.update(heard) or not floor.turn_open:
             return
         self._judge_words()
@@ -246,6 +255,17 @@ class Seat:
         found = self.floor.hear(step, p_speech, p_end, p_take, p_back, self._complete, us)
         if found is not None:
             self._move(*found)
+        elif self._interrupt is not None:
+            self._interrupt_turn(self._interrupt)
+
+    def _interrupt_turn(self, wanted: InterruptTurn) -> None:
+        """Take the floor while the caller speaks; one who pauses may be about to put it right."""
+        floor, turn = self.floor, self.turn
+        if not floor.turn_open or (turn.number, turn.revision) != (wanted.turn, wanted.revision):
+            self._interrupt = None
+        elif floor.state is FloorState.CALLER and not floor.paused and floor.now >= wanted.at:
+            self._interrupt = None
+            self._move(FloorInput.AGENT_INTERRUPTS, wanted.reason)
 
     def must_wait(self, *, enough: bool) -> bool:
         """One more frame would only be delay where ``enough`` wait, or push out another there. Once per frame."""
@@ -397,10 +417,11 @@ class Seat:
             self._tell_words()
 
     def _end_turn(self, cause: FloorInput, reason: str) -> None:
-        why = {"max_turn": "backstop"}.get(reason, reason)
-        self.floor.end_turn(may_reopen=reason not in ("max_turn", "key"))
+        by_us = cause is FloorInput.AGENT_INTERRUPTS
+        why = "interrupted" if by_us else {"max_turn": "backstop"}.get(reason, reason)
+        self.floor.end_turn(may_reopen=reason not in ("max_turn", "key") and not by_us, runs_on=by_us)
         turn = self.turn
-        turn.end()
+        turn.end(runs_on=by_us)
         self._complete = Completeness.UNKNOWN
         self._us.answer_heard = 0
         released, dropped = self.speech.release(turn.number, turn.revision)

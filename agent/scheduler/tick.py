@@ -24,6 +24,7 @@ from agent.pool.messages import (
     DropUtterance,
     EarsChanged,
     Expecting,
+    InterruptTurn,
     KeyPressed,
     OpenSeat,
     SeatClosed,
@@ -202,6 +203,8 @@ class Scheduler:
                 seat.weave(message.text)
             case KeyPressed():
                 seat.press_key(message.digit)
+            case InterruptTurn():
+                seat.interrupt(message)
             case SetHold():
                 seat.on_hold = message.held
             case CloseSeat():

@@ -6,6 +6,8 @@ finished ones, words of the running segment replace each other.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.model.protocol import HeardWords
 
 
@@ -19,6 +21,8 @@ class TurnText:
 
     __slots__ = (
         "_ended",
+        "_latest",
+        "_passed",
         "_previous",
         "_segment_end",
         "_settled",
@@ -41,6 +45,10 @@ class TurnText:
         """Words of the turn that has ended, while those of the next (or of its rest) come in."""
         self._segment_end: int | None = None
         self._ended = False
+        self._latest: tuple[str, ...] = ()
+        """What the ears told last, as they told it."""
+        self._passed: tuple[str, ...] = ()
+        """Words that the ears may tell again before new ones, and that belong to no turn any more."""
 
     @property
     def has_new_words(self) -> bool:
@@ -55,9 +63,11 @@ class TurnText:
         self.revision = 1 if self.words else 0
         self._previous = ()
 
-    def end(self) -> None:
-        """The turn has ended; it may be reopened."""
+    def end(self, *, runs_on: bool = False) -> None:
+        """The turn has ended; it may be reopened. ``runs_on``: what the caller still says of it counts for nothing."""
         self._ended = True
+        if runs_on:
+            self._passed = self._latest
 
     def reopen(self) -> None:
         """The turn that had ended goes on. Final words stay and the rest is added; others are told again, whole."""
@@ -74,8 +84,24 @@ class TurnText:
         self.words, self._settled, self._previous = (), (), ()
         self.confidence, self.final, self._segment_end, self._ended = 0.0, False, None, False
 
+    def pass_over(self, heard: HeardWords) -> None:
+        """Words that belong to no turn: those of one that runs on, or that come late."""
+        if self._passed:
+            self._passed = heard.words
+
+    def _new_of(self, heard: HeardWords) -> HeardWords:
+        """``heard`` without what was passed over: ears that do not cut where the floor did tell that again, whole."""
+        passed = len(self._passed)
+        if len(heard.words) < passed:
+            self._passed = ()  # fewer than before: they have begun anew
+            return heard
+        return replace(heard, words=heard.words[passed:])
+
     def update(self, heard: HeardWords) -> bool:
         """Take in what the ears say; true if the words, or their being final, have changed."""
+        self._latest = heard.words
+        if self._passed:
+            heard = self._new_of(heard)
         if self._ended:
             previous = self.words if self.final else ()
             self.clear()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.model.protocol import HeardWords
 from agent.pool.messages import (
     BeginUtterance,
+    InterruptTurn,
     SeatMessage,
     TurnEnded,
     TurnReopened,
@@ -33,7 +34,7 @@ SCORES = st.tuples(
 STEPS = st.tuples(
     st.integers(1, 40),  # frames of the same scores
     SCORES,
-    st.sampled_from(["", "", "say", "fixed", "held", "audio", "last", "drop", "key", "hold", "words"]),
+    st.sampled_from(["", "", "say", "fixed", "held", "audio", "last", "drop", "key", "hold", "words", "interrupt"]),
     st.integers(0, 3),
 )
 PROFILE = FloorProfile(backstop_ms=1000)
@@ -74,6 +75,12 @@ class Walk:
                 seat.press_key("1")
             case "hold":
                 seat.on_hold = not seat.on_hold
+            case "interrupt":
+                turn = seat.turn
+                order = InterruptTurn(
+                    call_id="c", turn=turn.number, revision=turn.revision + pick // 3, at=seat.at + 800, reason="r"
+                )
+                seat.interrupt(order)
             case "words":
                 seat.hear_words(HeardWords(row=0, words=("w",) * pick, final=pick == 3, confidence=0.5))
 

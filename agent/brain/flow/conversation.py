@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 from agent.brain.flow.flow import Flow, expectation
+from agent.brain.flow.impossible import why_impossible
 from agent.brain.flow.inputs import Input, Key, Opened, Said, Silent, ToolDone, TransferFailed, World
 from agent.brain.flow.machine import step
 from agent.brain.flow.speech import Speech
@@ -37,6 +38,9 @@ class FlowConversation:
         if not turn.words:
             return None  # perhaps the words are still to come
         return step(self._flow, self._world, self._state, Said(turn=turn.turn, words=turn.words))[1]
+
+    def impossible(self, turn: Turn) -> str:
+        return why_impossible(self._flow, self._state, turn.words)
 
     def turn(self, turn: Turn) -> AsyncGenerator[Action, None]:
         return self._answer(Said(turn=turn.turn, words=turn.words))

@@ -96,6 +96,23 @@ def read_digits(tokens: Sequence[str], *, length: int | None = None, check: str 
     return DigitsHeard(digits=_join(segments, length, check), corrected=True)
 
 
+def unbroken_digits(tokens: Sequence[str]) -> str:
+    """Digits of a turn that goes on, said in one go and up to its last word; empty where they may mean others.
+
+    That is where some were taken back, where another word follows them (a correction begins with one), and where the
+    last word may still become something else ("for", "oh").
+    """
+    found, ends = "", False
+    for kind, value in _scan(tokens):
+        if kind != "digits" and found:
+            return ""
+        found += value
+    if tokens:
+        last = tokens[-1]
+        ends = bool(_single(last)) or last in _TENS
+    return found if ends else ""
+
+
 def _scan(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
     """``("digits", "12")``, ``("restart", "")``, ``("correct", "")`` in order; other words are left out."""
     at = 0

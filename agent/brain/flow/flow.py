@@ -91,7 +91,10 @@ def _expect_slot(slot: SlotSpec, node: StateSpec, state: State, phrases: tuple[s
             # After a part the caller may go on or start anew: then no count would be right.
             length = None if state.partial else slot.length
             check = None if slot.check == "none" else slot.check
-            return Expect(kind=ExpectKind.DIGITS, digits=length, check=check, phrases=phrases, also_yes_no=yes_no)
+            over = slot.interrupt and length is not None
+            return Expect(
+                kind=ExpectKind.DIGITS, digits=length, over=over, check=check, phrases=phrases, also_yes_no=yes_no
+            )
         case SlotKind.DATE:
             return Expect(kind=ExpectKind.DATE, phrases=phrases, also_yes_no=yes_no)
         case SlotKind.YES_NO:

@@ -47,7 +47,7 @@ PARTS = ("voice", "recogniser", "brain")
 """Services that the configured agent's file may name beside its dialogue (agent/pipecat/agent_file.py)."""
 _SLOT = ("kind", "prompt", "again", "keys", "confirm", "invalid")
 _SLOT_OF_KIND = {
-    SlotKind.DIGITS: ("length", "check", "groups"),
+    SlotKind.DIGITS: ("length", "check", "groups", "interrupt"),
     SlotKind.DATE: ("earliest_days", "latest_days", "not_on"),
     SlotKind.YES_NO: (),
     SlotKind.TEXT: (),
@@ -162,11 +162,14 @@ def _slot(slot_name: str, node: Node) -> SlotSpec:
         length=part.take("length", lambda n: whole(n, least=1, most=32), None),
         check=part.take("check", lambda n: one_of(n, list(CHECKS)), "none"),
         groups=part.take("groups", lambda n: tuple(whole(item, least=1, most=32) for item in items(n)), ()),
+        interrupt=part.take("interrupt", flag, True),
         earliest_days=part.take("earliest_days", lambda n: whole(n, most=366), 0),
         latest_days=part.take("latest_days", lambda n: whole(n, most=366), 366),
         not_on=part.take("not_on", lambda n: tuple(WEEKDAYS.index(one_of(i, WEEKDAYS)) for i in items(n)), ()),
     )
-    groups = part.get("groups")
+    groups, interrupt = part.get("groups"), part.get("interrupt")
+    if interrupt is not None and slot.interrupt and slot.length is None:
+        interrupt.fail("needs a length: without one no number has too many digits")
     if groups is not None and slot.length is not None and sum(slot.groups) != slot.length:
         groups.fail(f"add up to {sum(slot.groups)}, the length is {slot.length}")
     if slot.earliest_days > slot.latest_days:

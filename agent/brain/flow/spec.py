@@ -43,6 +43,8 @@ class SlotSpec:
     """Digits: ``none`` or ``luhn``."""
     groups: tuple[int, ...] = ()
     """Digits: how they are grouped when read back."""
+    interrupt: bool = True
+    """Digits: a caller who says more than ``length`` is told so at once, not at the end."""
     earliest_days: int = 0
     """Date: first day from today that is allowed …"""
     latest_days: int = 366

@@ -25,6 +25,8 @@ GARBAGE_PREFIX = "zz"
 """Phones are words of the dictionary under this prefix ("zzaa")."""
 MOST_DIGITS = 20
 CORRECTION_WEIGHT = 0.01
+OVER_WEIGHT = 0.01
+"""Of one digit more than is wanted, where that is worth hearing (``Expect.over``)."""
 RARE_FORMS = frozenset({"o", "nought"})
 """Digit words that a loop is better without."""
 
@@ -80,7 +82,7 @@ def grammar(expect: Expect, mode: Mode, knows: Knows) -> str:
 
 def _answers(expect: Expect, knows: Knows) -> Iterable[str]:
     if expect.kind is ExpectKind.DIGITS or expect.digits is not None:
-        yield digit_string(expect.digits)
+        yield digit_string(expect.digits, expect.over)
     if expect.kind is ExpectKind.YES_NO or expect.also_yes_no:
         yield from _known(YES_NO_WORDS, knows)
     if expect.kind is ExpectKind.DATE:
@@ -125,15 +127,15 @@ def _closes_at_end(pattern: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def digit_string(count: int | None) -> str:
+def digit_string(count: int | None, over: bool = False) -> str:
     """At most ``count`` digits, nested: knowing the length halves the errors, and partial strings stay possible.
 
-    A correction ("no", "sorry") begins the string anew; "wait" is left out: it is taken for "eight".
+    ``over``: and one too many, rarely. A correction ("no", "sorry") begins the string anew; "wait" is left out: it is taken for "eight".
     """
     digit = "( " + " | ".join(word for word in DIGITS if word not in RARE_FORMS) + " )"
     if count is None or count > MOST_DIGITS:
         return f"{digit}+"
-    nested = digit
+    nested = f"{digit} ( /1.0/ <NULL> | /{OVER_WEIGHT}/ {digit} )" if over else digit
     for _ in range(count - 1):
         nested = f"{digit} [ {nested} ]"
     return f"( /1.0/ {nested} | /{CORRECTION_WEIGHT}/ ( {nested} ( no | sorry | no sorry ) {nested} ) )"

@@ -28,6 +28,8 @@ MOST_DIGITS: Final = 20
 LUHN: Final = "luhn"
 DOUBLE_COST: Final = -1.0
 CORRECTION_COST: Final = -4.0
+OVER_COST: Final = -4.0
+"""One digit more than is wanted, where that is worth hearing (``Expect.over``)."""
 START_COST: Final = -1.5
 """For an answer that begins: speech that is none has sounds of one here and there."""
 LOOSE_COST: Final = -3.0
@@ -69,7 +71,7 @@ def network(expect: Expect, mode: Mode) -> Network:
     """The network for an utterance. Words that nobody knows how to say cost their own alternatives only."""
     found = Network()
     if expect.kind is ExpectKind.DIGITS or expect.digits is not None:
-        _number(found, expect.digits, expect.check)
+        _number(found, expect.digits, expect.check, over=expect.over)
     _patterns(found, _answers(expect, mode))
     phrases = _known(pattern for pattern in expect.phrases if is_readable(pattern))
     _patterns(found, phrases)
@@ -134,7 +136,7 @@ def _loose(found: Network, words: Sequence[str]) -> None:
         found.complete(node)
 
 
-def _number(found: Network, count: int | None, check: str | None) -> None:
+def _number(found: Network, count: int | None, check: str | None, *, over: bool = False) -> None:
     """Digits, "double", and a correction that begins the number anew."""
     if count is not None and not 0 < count <= MOST_DIGITS:
         count = None
@@ -165,6 +167,9 @@ def _number(found: Network, count: int | None, check: str | None) -> None:
         found.sources[node] |= arrived.get(place, set())
         if place == start and count is not None:
             found.costs[node] += START_COST
+    if over and count is not None:
+        whole = {node for place, nodes in arrived.items() if place[0] == count for node in nodes}
+        everything += [found.add(word, whole, cost=OVER_COST, end=0.0) for word in digits]
     _corrections(found, everything, [node for place, node in waiting if place == start])
     for cost in sorted({found.ends[node] for node in everything}):
         # Behind a number that is not whole comes silence too, but the number stays as unlikely as it is.

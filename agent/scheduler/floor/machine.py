@@ -16,6 +16,8 @@ from agent.scheduler.floor.table import TABLE, FloorAction, FloorInput, FloorSta
 
 INCOMPLETE_WAIT: Final = 1200 * SAMPLES_PER_MS
 """Silence after which a number that lacks digits may end by score: people look the rest up, recognisers drop one."""
+LONGEST_RUN_ON: Final = 10_000 * SAMPLES_PER_MS
+"""Whoever speaks on for that long after we have interrupted says something that should be heard."""
 CLEAR_DEADLINE: Final = 200 * SAMPLES_PER_MS
 NEVER: Final = -(1 << 60)
 
@@ -45,8 +47,8 @@ class _Limits:
     """A profile's milliseconds as samples: read in every step."""
 
     __slots__ = (
-        "agree", "backstop", "duck_after", "gap", "max_turn", "pause_after", "reopen", "restore_after", "silence",
-        "start_after", "take_late", "yield_after", "yield_judged",
+        "agree", "backstop", "duck_after", "gap", "max_turn", "pause_after", "reopen", "restore_after", "run_on",
+        "silence", "start_after", "take_late", "yield_after", "yield_judged",
     )  # fmt: skip
 
     def __init__(self, profile: FloorProfile) -> None:
@@ -62,6 +64,7 @@ class _Limits:
         self.backstop = profile.backstop_ms * SAMPLES_PER_MS
         self.reopen = profile.reopen_ms * SAMPLES_PER_MS
         self.max_turn = profile.max_turn_ms * SAMPLES_PER_MS
+        self.run_on = profile.run_on_ms * SAMPLES_PER_MS
         self.silence = tuple(ms * SAMPLES_PER_MS for ms in profile.silence_limits_ms)
 
 
@@ -73,8 +76,8 @@ class FloorMachine:
 
     __slots__ = (
         "_limits", "_profile", "_silences_told", "_voiced_in_pause", "delay", "end_run", "ended_at", "floor_free_at",
-        "ignored", "last_speech", "now", "onset", "overlap_from", "paused", "silence", "speaking", "state",
-        "suppressed", "turn_from", "turn_open", "voiced", "yielded_at",
+        "ignored", "last_speech", "now", "onset", "overlap_from", "paused", "ran_on_from", "runs_on", "silence",
+        "speaking", "state", "suppressed", "turn_from", "turn_open", "voiced", "yielded_at",
     )  # fmt: skip
 
     def __init__(self, profile: FloorProfile, *, delay: int = 0) -> None:
@@ -102,6 +105,9 @@ class FloorMachine:
         self.overlap_from = 0
         self.suppressed = False
         """The ears have called the running speech a backchannel or noise."""
+        self.runs_on = False
+        """We have interrupted, and what the caller still says belongs to the turn that we ended."""
+        self.ran_on_from = 0
         self.yielded_at = NEVER
         self.floor_free_at = 0
         self._silences_told = 0
@@ -134,6 +140,7 @@ class FloorMachine:
         self.turn_from += samples
         self.overlap_from += samples
         self.yielded_at += samples
+        self.ran_on_from += samples
         if self.onset != NEVER:
             self.onset += samples
         if self.ended_at != NEVER:
@@ -147,8 +154,9 @@ class FloorMachine:
         self.end_run, self.paused, self._voiced_in_pause = 0, False, 0
         self.ended_at = NEVER
 
-    def end_turn(self, *, may_reopen: bool) -> None:
-        """The caller's turn is over; the next speech is a new onset."""
+    def end_turn(self, *, may_reopen: bool, runs_on: bool = False) -> None:
+        """The caller's turn is over; the next speech is a new onset, but for what runs on from this one."""
+        self.runs_on, self.ran_on_from = runs_on, self.now
         self.turn_open, self.paused = False, False
         self.ended_at = self.now if may_reopen else NEVER
         self.onset, self.voiced, self.end_run = NEVER, 0, 0
@@ -160,6 +168,8 @@ class FloorMachine:
         """One step of ``step`` samples: the input that follows, if any."""
         self.now += step
         self._track(step, p_speech)
+        if self.runs_on and self._still_runs_on():
+            return None
         state = self.state
         if state is FloorState.OPEN:
             return self._in_open()
@@ -190,6 +200,12 @@ class FloorMachine:
             self.silence += step
             if self.silence >= self._limits.gap:
                 self.onset, self.voiced, self.suppressed = NEVER, 0, False
+
+    def _still_runs_on(self) -> bool:
+        """The caller has not stopped for long enough since we have interrupted."""
+        self.runs_on = self.silence < self._limits.run_on and self.now - self.ran_on_from < LONGEST_RUN_ON
+        self.onset, self.voiced = NEVER, 0
+        return self.runs_on
 
     def _in_open(self) -> Verdict | None:
         limits = self._limits

@@ -47,6 +47,8 @@ class FloorProfile:
     """Silence that ends a turn whatever the ears say, so that no turn hangs."""
     reopen_ms: int = 700
     """Speech this soon after the end of a turn, before our answer has been heard for as long, reopens the turn."""
+    run_on_ms: int = 600
+    """When we have interrupted the caller: silence up to which what they still say is of the turn that we ended."""
     silence_limits_ms: tuple[int, ...] = field(default=(7000, 14000))
     """Silences at which the brain is asked what to do."""
     max_turn_ms: int = 60_000

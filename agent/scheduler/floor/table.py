@@ -47,6 +47,8 @@ class FloorInput(StrEnum):
     """The caller goes on right after the end that we called."""
     KEY_PRESSED = "key_pressed"
     """A key, while nothing plays that may not be cut."""
+    AGENT_INTERRUPTS = "agent_interrupts"
+    """The brain says that what the caller is saying cannot be right: more of it would help nobody."""
     AGENT_STARTED = "agent_started"
     """Our voice has something to say and begins."""
     PLAYED_OUT = "played_out"
@@ -106,6 +108,7 @@ ROWS: Final = (
     _row(S.CALLER, I.CALLER_WENT_ON, S.CALLER, (A.DROP_PREPARED,), "what was prepared answers half a sentence"),
     _row(S.CALLER, I.TURN_ENDED, S.OPEN, (A.END_TURN,), "the floor is ours if we want it"),
     _row(S.CALLER, I.KEY_PRESSED, S.OPEN, (A.END_TURN,), "keys replace words"),
+    _row(S.CALLER, I.AGENT_INTERRUPTS, S.OPEN, (A.END_TURN,), "what cannot be right is not waited for: we say so now"),
     _row(S.CALLER, I.AGENT_STARTED, S.CALLER, (), "a speaking model may murmur under a turn; it does not take it"),
     _row(S.AGENT, I.CALLER_STARTED, S.OVERLAP, (A.DUCK,), "at its onset every overlap looks the same: turn down, wait"),
     _row(S.AGENT, I.FLOOR_TAKEN, S.YIELDING, (A.CLOSE_OVERLAP, A.CUT, A.OPEN_TURN), "the words say it at once"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.brain.flow.digits import correct_digits, luhn, read_digits
+from agent.brain.flow.digits import correct_digits, luhn, read_digits, unbroken_digits
 from agent.brain.flow.words import normalise
 
 
@@ -34,6 +34,27 @@ from agent.brain.flow.words import normalise
 )
 def test_digits_are_read_as_they_were_meant(said: str, digits: str) -> None:
     assert read_digits(normalise(said.split()), length=8).digits == digits
+
+
+@pytest.mark.parametrize(
+    ("said", "digits"),
+    [
+        ("it is one two three", "123"),
+        ("double seven and one", "771"),
+        ("one two three twenty", "12320"),
+        ("no one two", "12"),
+        ("one two three for", ""),
+        ("one two three oh", ""),
+        ("one two three I", ""),
+        ("one two three no", ""),
+        ("one two no three", ""),
+        ("one two start again three", ""),
+        ("hello", ""),
+        ("", ""),
+    ],
+)
+def test_digits_of_a_turn_that_goes_on_count_only_where_they_can_mean_no_others(said: str, digits: str) -> None:
+    assert unbroken_digits(normalise(said.split())) == digits
 
 
 def test_without_a_known_length_a_correction_replaces_as_many_digits_as_are_new() -> None:

@@ -60,6 +60,8 @@ WRONG = [
     ("    prompt: Which number?\n", "", 5, "'prompt' is missing"),
     ("    kind: digits", "    kind: digit", 6, "'digit' is unknown; known: digits, date"),
     ("    length: 8", "    length: eight", 7, "must be a whole number"),
+    ("    length: 8", "    interrupt: true", 7, "needs a length"),
+    ("    length: 8", "    length: 8\n    interrupt: often", 8, "must be true or false"),
     ("    length: 8", "    not_on: [sunday]", 7, "means nothing for a slot of kind digits"),
     ("    groups: [4, 4]", "    groups: [4, 3]", 8, "add up to 7, the length is 8"),
     ("    prompt: Which number?", "    prompt: Which {numbr}?", 9, "'numbr' is neither a slot nor a variable"),

@@ -204,6 +204,7 @@ def test_alternatives_are_split_outside_brackets_only() -> None:
 def test_a_digit_grammar_holds_no_more_than_the_digits_wanted() -> None:
     assert digit_string(3).count("seven") == 9  # nested three deep, and twice more for a correction
     assert digit_string(None).endswith("+")
+    assert digit_string(3, over=True).count("seven") == 12  # a fourth, for telling the caller that it is one too many
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def test_a_number_is_as_long_as_it_may_be() -> None:
     assert len(search(heard("one two three four five six"), Expect(kind=ExpectKind.DIGITS, digits=4)).texts) <= 4
 
 
+def test_one_digit_too_many_is_heard_where_that_is_worth_telling() -> None:
+    over = Expect(kind=ExpectKind.DIGITS, digits=4, over=True)
+    assert search(heard("one two three four five"), over).texts == ("one", "two", "three", "four", "five")
+    assert search(heard("one two three four"), over).texts == ("one", "two", "three", "four")
+
+
 def test_the_check_digit_decides_between_near_readings() -> None:
     """4 2 1 8 is right by Luhn; the third digit was heard as 9 a little rather than as 1."""
     frames = heard("four two one eight")
