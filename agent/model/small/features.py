@@ -63,7 +63,13 @@ class LogMel:
         """``pcm`` ``[k, n]`` of ``rows``, ``n`` a multiple of 80, to codes ``[k, n // 80, 40]``."""
         line = np.concatenate((self._past[rows], pcm), axis=1)
         self._past[rows] = line[:, line.shape[1] - (WINDOW - HOP) :]
-        return _codes(line, pcm.shape[1] // HOP)
+        frames = pcm.shape[1] // HOP
+        sounding = line.any(axis=1)
+        if sounding.all():
+            return _codes(line, frames)
+        found = np.zeros((len(line), frames, BANDS), np.uint8)  # silence is code 0, and our channel is often silent
+        found[sounding] = _codes(line[sounding], frames)
+        return found
 
     def state(self, row: int) -> NDArray[np.float32]:
         """Past ``[120]`` of a row, to be moved elsewhere."""
@@ -93,7 +99,8 @@ def _codes(line: NDArray[np.float32], frames: int) -> Codes:
     if not frames:
         return np.zeros((*line.shape[:-1], 0, BANDS), np.uint8)
     pieces = np.lib.stride_tricks.sliding_window_view(line, WINDOW, axis=-1)[..., ::HOP, :][..., :frames, :]
-    power = np.square(np.abs(np.fft.rfft(pieces * window, FFT, axis=-1))).astype(np.float32)
+    spectrum = np.fft.rfft(pieces * window, FFT, axis=-1)
+    power = np.asarray(np.square(spectrum.real) + np.square(spectrum.imag), np.float32)
     level = 10 * np.log10(power @ filters + np.float32(10 ** (FLOOR_DB / 10)))
     return np.asarray(np.clip(np.rint((level - FLOOR_DB) / STEP_DB), 0, 255), np.uint8)
 

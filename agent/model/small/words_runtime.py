@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from agent.model.small.features import HOP, LogMel
 from agent.model.small.stepnet import Floats, StepNet, open_session, read_as
+from agent.model.small.weights import located
 
 STEP: Final = 3 * HOP
 """Samples of one step of the net: 30 ms."""
+WEIGHTS: Final = Path(__file__).parent / "weights" / "words.onnx"
+
+
+def located_words() -> Path:
+    """The file that ships, checked against its sum. Raises ``ModelError``."""
+    return located(str(WEIGHTS))
 
 
 class PhoneRuntime:

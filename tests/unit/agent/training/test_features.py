@@ -66,3 +66,15 @@ def test_the_expectation_is_a_vector_in_which_unknown_is_a_value() -> None:
     assert len({*seen}) == len(seen)
     many = vector(Expect(kind=ExpectKind.PHRASES, phrases=("a b c",) * 500, also_yes_no=True, digits=99))
     assert many.max() <= 1
+
+
+def test_rows_of_silence_beside_others_are_what_they_are_alone() -> None:
+    rng = np.random.default_rng(4)
+    pcm = rng.normal(0, 0.1, (3, 640)).astype(np.float32)
+    pcm[1] = 0.0
+    together, alone = LogMel(3), LogMel(3)
+    for at in range(0, 640, 320):
+        found = together.push(pcm[:, at : at + 320], np.arange(3))
+        one_by_one = [alone.push(pcm[row : row + 1, at : at + 320], np.array([row])) for row in range(3)]
+        assert np.array_equal(found, np.concatenate(one_by_one))
+    assert np.array_equal(found[1], log_mel(pcm[1])[4:])

@@ -294,3 +294,16 @@ def test_an_end_that_the_net_called_wrongly_is_taken_back_with_its_answer() -> N
         engine.step({"a": frame})
     assert len(engine.all(TurnReopened)) == 1
     assert [(one.utterance, one.reason) for one in engine.all(UtteranceEnded)] == [(1, "reopened")]
+
+
+def test_no_step_asks_the_net_for_all_rows_and_each_is_asked_once_a_frame() -> None:
+    one, net = opinion(rows=4)
+    silence, asked = np.zeros((4, 160), np.int16), []
+    for _ in range(6):
+        before = net.count.copy()
+        one.hear(silence, silence, np.arange(4))
+        asked.append(np.flatnonzero(net.count > before).tolist())
+    assert asked == [[1, 3], [0, 2]] * 3
+    one.reset(np.array([1, 2]))
+    one.hear(silence, silence, np.arange(4))
+    assert net.count.tolist() == [3, 1, 0, 4], "a row that begins anew keeps its place between the steps"
