@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.argument_types import count, positive
+from agent.commands.bench_conversations import add_conversations
 from agent.commands.options import models_folder, with_models
 
 DUPLEX_SYSTEMS = ("small", "parts", "timer", "pipecat")
@@ -36,6 +37,7 @@ def add_bench(commands: Any) -> None:
     duplex.add_argument("--picture", type=Path, metavar="FILE", help="write latency against pause takeover as SVG")
     duplex.add_argument("--json", action="store_true")
     duplex.set_defaults(run=_bench_duplex)
+    add_conversations(benches)
     engine = benches.add_parser("engine", help="a speech-native model's tick on this device (extra gpu)")
     _add_engine_arguments(engine)
     engine.set_defaults(run=_bench_engine)
@@ -129,6 +131,12 @@ def _add_voice_arguments(parser: argparse.ArgumentParser) -> None:
 def _bench_voice(arguments: argparse.Namespace) -> int:
     from agent.bench.voice import run_voice_bench, table
 
+    if arguments.word_times:
+        from agent.bench import word_times
+
+        found = word_times.run_word_times_bench(arguments.voice)
+        _write(json.dumps(found) if arguments.json else word_times.table(found))
+        return 0
     result = run_voice_bench(
         arguments.voice, models=models_folder(arguments), listener=arguments.listener, program=arguments.program
     )

@@ -81,6 +81,7 @@ async def run_call(
     media: MediaThread,
     cues: tuple[Cue, ...] | None = None,
     renderer: Renderer | None = None,
+    performer: Performer | None = None,
     call: str = "call",
     control: bool = False,
     seed: int | None = None,
@@ -89,14 +90,15 @@ async def run_call(
     """Dial ``uri`` and perform ``script``. Raises ``DialFailed`` only where nothing could be sent.
 
     ``cues`` may be rendered once and used for many calls. ``control``: nothing is said over the agent's voice.
+    ``performer``: speaks in place of the script's steps; line, level and limits are the script's.
     """
-    if cues is None:
+    if cues is None and performer is None:
         # Rendering takes seconds and the engines keep state: off the loop, one at a time.
         cues = await asyncio.to_thread((renderer or Renderer()).cues, script)
     seed = script.seed if seed is None else seed
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
-    performer = Performer(call, cues, control=control, max_s=script.max_s)
+    performer = performer or Performer(call, cues or (), control=control, max_s=script.max_s)
     line = Line(
         performer,
         profile=NetworkProfile(**{**asdict(script.network), "seed": seed}),

@@ -1,0 +1,209 @@
+"""``crosstalk bench echo``: our own voice comes back, and nobody says anything.
+
+The caller presses the key of a long answer again and again and makes no sound: all that its telephone sends is our
+echo. Whatever the agent takes for a caller was itself. Definitions: docs/reference/duplex-metrics.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Console
+
+from agent.bench.load import StartService, show_figures
+from agent.bench.machine import machine_facts
+from agent.bench.statistics import Proportion, Rate
+from agent.errors import AgentError
+from agent.simulator.caller import CallResult, run_call
+from agent.simulator.energy import agent_spans
+from agent.simulator.media import MediaThread
+from agent.simulator.phone import DialFailed
+from agent.simulator.render import Cue
+from agent.simulator.script import Echo, Keys, Script, Step, WaitReply
+from agent.simulator.service import fetch_json, fetch_timeline
+
+LEVEL_DB: Final = -20.0
+DELAY_MS: Final = 150
+BAR_PER_MINUTE: Final = 0.1
+ANSWERS: Final = 4
+"""In each call: some fifteen seconds of our speech each."""
+KEY: Final = "4"
+"""Of the example line's opening hours, its longest answer."""
+SEED: Final = 20261126
+
+
+@dataclass(frozen=True, slots=True)
+class EchoCall:
+    """What our echo did to one call."""
+
+    spoken_s: float
+    """Our speech, by the energy rule on the wire."""
+    ducks: int
+    """Our voice was turned down for it (floor: overlap)."""
+    yields: int
+    """Our voice was stopped for it (floor: yielding)."""
+    turns: int
+    """It was taken for a turn of the caller, over our voice or behind it."""
+    utterances: int
+    """Begun and over, by the log."""
+    cut: int
+    """Of these, not heard to their last word."""
+
+
+def echo_call(timeline: Sequence[Mapping[str, Any]], spoken_s: float) -> EchoCall:
+    """Counts from the service's own timeline of a call whose caller made no sound. Pure."""
+    floor = [_data(entry) for entry in timeline if entry.get("kind") == "floor"]
+    turns = [_data(entry) for entry in timeline if entry.get("kind") == "turn"]
+    said = _utterances(timeline)
+    return EchoCall(
+        spoken_s=spoken_s,
+        ducks=sum(one.get("after") == "overlap" != one.get("before") for one in floor),
+        yields=sum(one.get("after") == "yielding" != one.get("before") for one in floor),
+        turns=sum(one.get("phase") == "started" for one in turns),
+        utterances=len(said),
+        cut=sum(not whole for whole in said),
+    )
+
+
+def _utterances(timeline: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """For each utterance that was begun and is over: whether it was heard whole."""
+    begun: set[Any] = set()
+    found = []
+    for entry in timeline:
+        data = _data(entry)
+        if entry.get("kind") != "utterance":
+            continue
+        if data.get("phase") == "started":
+            begun.add(data.get("number"))
+        elif data.get("number") in begun:
+            found.append(not str(data.get("unheard", "")).strip())
+    return found
+
+
+def _data(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    return entry.get("data") or {}
+
+
+def echo_figures(calls: Sequence[EchoCall]) -> dict[str, Any]:
+    """Rates per minute of our speech, with intervals. Pure."""
+    minutes = sum(one.spoken_s for one in calls) / 60
+    return {
+        "counted_calls": len(calls),
+        "spoken_minutes": round(minutes, 2),
+        "self_interruptions": Rate(sum(one.yields for one in calls), minutes).to_json(),
+        "ducks": Rate(sum(one.ducks for one in calls), minutes).to_json(),
+        "false_turns": Rate(sum(one.turns for one in calls), minutes).to_json(),
+        "cut_utterances": Proportion(sum(one.cut for one in calls), sum(one.utterances for one in calls)).to_json(),
+    }
+
+
+def echo_script(number: int, *, level_db: float, delay_ms: int, answers: int = ANSWERS) -> Script:
+    """A caller who makes no sound: keys, and what the telephone lets back."""
+    steps: list[Step] = [
+        Echo(line=0, level_db=level_db, delay_ms=delay_ms),
+        WaitReply(line=0, settle_ms=1500, timeout_ms=20_000),
+    ]
+    for _ in range(answers):
+        steps += [Keys(line=0, digits=KEY), WaitReply(line=0, settle_ms=1500, timeout_ms=40_000)]
+    return Script(name=f"echo{number}", steps=tuple(steps), seed=SEED + number, max_s=60.0 + 45.0 * answers)
+
+
+async def echo_command(
+    *,
+    calls: int = 10,
+    at_once: int = 2,
+    level_db: float = LEVEL_DB,
+    delay_ms: int = DELAY_MS,
+    system: str = "parts",
+    settings: Mapping[str, object] | None = None,
+    as_json: bool = False,
+    start_service: StartService,
+) -> int:
+    """Run the bench and show its figures; 0 where the bar is met. With ``as_json`` stdout gets one object only."""
+    found = await run_echo(
+        calls=calls,
+        at_once=at_once,
+        level_db=level_db,
+        delay_ms=delay_ms,
+        system=system,
+        settings=settings,
+        start_service=start_service,
+    )
+    figures = {
+        **found,
+        "bar_per_minute": BAR_PER_MINUTE,
+        "system": system,
+        "settings": dict(settings or {}),
+        "seed": SEED,
+        "concurrent_calls": at_once,
+        "machine": machine_facts(),
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+    else:
+        show_figures(figures, Console())
+    rate = figures["self_interruptions"]["per_minute"]
+    return 0 if rate is not None and rate <= BAR_PER_MINUTE else 1
+
+
+async def run_echo(
+    *,
+    calls: int,
+    at_once: int,
+    start_service: StartService,
+    level_db: float = LEVEL_DB,
+    delay_ms: int = DELAY_MS,
+    system: str = "parts",
+    settings: Mapping[str, object] | None = None,
+) -> dict[str, Any]:
+    """One system's row. Raises ``AgentError`` where it cannot serve here."""
+    scripts = [echo_script(number, level_db=level_db, delay_ms=delay_ms) for number in range(calls)]
+    own = {"engine.spare": 0, "engine.model": system, **(settings or {})}
+    async with start_service(own) as service:
+        ears = (await fetch_json(f"{service.http_url}/healthz") or {}).get("ears", {})
+        if ears.get("why"):
+            raise AgentError(f"{system} cannot serve here: {ears['why']}")
+        with MediaThread() as media:
+            results = await _place(scripts, media, service.sip_uri, at_once)
+        told = [(one, await fetch_timeline(service.http_url, one.book)) for one in results]
+    counted = [echo_call(timeline, _spoken_s(result)) for result, timeline in told if timeline]
+    return {
+        "echo": {"level_db": level_db, "delay_ms": delay_ms},
+        "calls": calls,
+        "answered": len(results),
+        "void_calls": sum(not one.pacing.is_good for one in results),
+        **echo_figures(counted),
+    }
+
+
+async def _place(scripts: Sequence[Script], media: MediaThread, uri: str, at_once: int) -> list[CallResult]:
+    limit = asyncio.Semaphore(at_once)
+    found: list[CallResult] = []
+
+    async def one(script: Script) -> None:
+        async with limit:
+            try:
+                result = await run_call(uri, script, media=media, cues=_cues(script), call=script.name)
+            except DialFailed:
+                return
+        if result.answered:
+            found.append(result)
+
+    async with asyncio.TaskGroup() as group:
+        for script in scripts:
+            group.create_task(one(script))
+    return found
+
+
+def _cues(script: Script) -> tuple[Cue, ...]:
+    """Nothing is rendered: no step has a sound."""
+    return tuple(Cue(step=step, item=f"{index}") for index, step in enumerate(script.steps))
+
+
+def _spoken_s(result: CallResult) -> float:
+    return sum(span.length for span in agent_spans(result.agent))
