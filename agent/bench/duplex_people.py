@@ -1,6 +1,6 @@
 """Recorded people before the systems: turns cut from clips of a speech folder, with pauses put in. By seed.
 
-No recogniser of ours understands people on a telephone, so the ears hear them without words; the agent is silent.
+Our own net hears their numbers; no recogniser of ours understands their sentences. The agent is silent.
 A clip of a sentence gets its pause where it is quietest in its middle third, without the melody of an end; digits of
 one speaker are said in groups. Clips that were cut from longer readings are left out: their end is none.
 """

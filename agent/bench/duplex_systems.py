@@ -36,6 +36,9 @@ ROWS: Final = 8
 MENU: Final = "menu"
 """What the shipped dialogue waits for while these callers speak."""
 
+RECOGNISERS: Final = {"phrases": "both", "sentences": "both", "people": "words"}
+"""What hears each set: PocketSphinx understands no people, and would take an hour to say so."""
+
 Curve = list[dict[str, Any]]
 
 
@@ -49,7 +52,7 @@ def curve_sets(
 ) -> dict[str, dict[str, Any]]:
     """Latency against pause takeover of every system on callers that were rendered, and on recorded people.
 
-    The ears hear rendered callers with words and without, people without. Raises ``AgentError``.
+    The ears hear them with words and without. Raises ``AgentError``.
     """
     sets = {
         "phrases": callers(voices, menu(), seed=seed, known=True),
@@ -59,7 +62,7 @@ def curve_sets(
     found: dict[str, dict[str, Any]] = {}
     for name, said in sets.items():
         if said:
-            drawn = rendered_curves(said, systems, weights=weights, words=name != "people")
+            drawn = rendered_curves(said, systems, weights=weights, recogniser=RECOGNISERS[name])
             found[name] = {"turns": len(said), "curves": drawn, "equal_takeover": equal_takeover(drawn)}
     return found
 
@@ -67,9 +70,9 @@ def curve_sets(
 def without_words(
     calls: Sequence[HeardCall], waits: Sequence[Expect], systems: Sequence[str], *, weights: str = ""
 ) -> dict[str, Curve]:
-    """The same of ears whose recogniser understands nothing, as it does with people; and of timers."""
+    """The same of ears whose recogniser understands nothing; and of timers."""
     found = {
-        f"{name}, no words": _curve(name, calls, waits, weights, False) for name in LIVE if name in systems and calls
+        f"{name}, no words": _curve(name, calls, waits, weights, "") for name in LIVE if name in systems and calls
     }
     if "timer" in systems:
         found["timer"] = [
@@ -80,27 +83,27 @@ def without_words(
 
 
 def rendered_curves(
-    people: Sequence[Person], systems: Sequence[str], *, weights: str = "", words: bool = False
+    people: Sequence[Person], systems: Sequence[str], *, weights: str = "", recogniser: str = ""
 ) -> dict[str, Curve]:
-    """People or rendered callers before all systems; ``words``: the ears have a recogniser. Raises ``AgentError``."""
+    """People or rendered callers before all systems; ``recogniser``: the ears' own, if any. Raises ``AgentError``."""
     calls, waits = [one.heard for one in people], [one.expect for one in people]
     found: dict[str, Curve] = {}
-    if words:
-        found = {name: _curve(name, calls, waits, weights, True) for name in LIVE if name in systems}
+    if recogniser:
+        found = {name: _curve(name, calls, waits, weights, recogniser) for name in LIVE if name in systems}
     found |= without_words(calls, waits, systems, weights=weights)
     if "pipecat" in systems and calls and not smart_turn.why_not():
         found["pipecat"] = pipecat_figures(calls)["curve"]
     return found
 
 
-def _curve(name: str, calls: Sequence[HeardCall], waits: Sequence[Expect], weights: str, words: bool) -> Curve:
+def _curve(name: str, calls: Sequence[HeardCall], waits: Sequence[Expect], weights: str, recogniser: str) -> Curve:
     traces: list[Trace] = []
-    engine = open_engine("pocketsphinx", "") if words else None
-    at_once = ROWS if words else len(calls)
+    engine = open_engine(recogniser, "") if recogniser else None
+    at_once = ROWS if engine is not None else len(calls)
     for first in range(0, len(calls), at_once):
         rows = slice(first, first + at_once)
-        recogniser = InlineRecogniser(engine) if engine is not None else NoRecogniser()
-        ears = ears_of(name, len(calls[rows]), recogniser, weights)
+        hears = InlineRecogniser(engine) if engine is not None else NoRecogniser()
+        ears = ears_of(name, len(calls[rows]), hears, weights)
         traces += replay(calls[rows], ears, waits[rows])
     heard = [one.call for one in calls]
     return [
