@@ -33,6 +33,7 @@ from agent.bench.duplex_scripts import (
 from agent.bench.duplex_systems import SYSTEMS, curve_sets, live_of, pipecat_figures, write_picture
 from agent.bench.duplex_table import table
 from agent.bench.duplex_words import word_figures
+from agent.bench.echo import echo_rows
 from agent.bench.evidence import AgentChannel, CallEvidence, Control, ServiceLog, log_from_timeline
 from agent.bench.figures import conversation_figures, transport_figures
 from agent.bench.load import StartService, show_figures
@@ -69,11 +70,19 @@ async def duplex_command(
     only: Sequence[str] = (),
     weights: str = "",
     at_once: int = AT_ONCE,
+    echo: int = 0,
     picture_at: Path | None = None,
     as_json: bool = False,
     start_service: Callable[..., Any],
 ) -> int:
-    """Run the bench and show its figures. With ``as_json`` stdout gets one object and nothing else."""
+    """Run the bench and show its figures. With ``as_json`` stdout gets one object and nothing else.
+
+    ``echo``: only so many silent callers for each system, who echo our voice (``agent.bench.echo``).
+    """
+    if echo:
+        return await echo_rows(
+            live_of(systems), calls=echo, at_once=at_once, as_json=as_json, start_service=start_service, weights=weights
+        )
     figures = await run_duplex(
         speech=speech,
         events=events,

@@ -28,6 +28,8 @@ def add_bench(commands: Any) -> None:
     )
     duplex.add_argument("--quick", action="store_true", help="few events, clean line only")
     duplex.add_argument("--at-once", type=count, default=2, metavar="N", help="calls at a time (default: 2)")
+    duplex.add_argument("--echo", type=count, default=0, metavar="N",
+                        help="only N silent callers a system, who echo our voice (as bench echo)")  # fmt: skip
     duplex.add_argument("--system", action="append", choices=DUPLEX_SYSTEMS,
                         help="what to compare; may be repeated; default: all. small and parts answer calls, the others "
                         "hear the same audio")  # fmt: skip
@@ -85,6 +87,7 @@ def _bench_duplex(arguments: argparse.Namespace) -> int:
             events=arguments.events,
             quick=arguments.quick,
             at_once=arguments.at_once,
+            echo=arguments.echo,
             systems=arguments.system or DUPLEX_SYSTEMS,
             only=arguments.profile,
             weights=arguments.weights,
