@@ -9,6 +9,12 @@ from dataclasses import dataclass
 class Behaviour:
     """Policies of a dialogue; each can be turned off. What they do: docs/explanation/behaviour.md."""
 
+    backchannels: bool = True
+    """Say a word that we listen ("I see.") in a pause of a caller who speaks long and freely."""
+    backchannel_after_ms: int = 5000
+    """Of the caller's turn, and between two such words."""
+    backchannel_phrases: tuple[str, ...] = ("Okay.", "I see.", "Right.")
+    """In turn. Choose what your voice says well: "mhm" is hard for most."""
     interrupts: bool = True
     """Tell callers at once, while they speak, that what they say cannot be right (a ninth digit of eight)."""
     interrupt_confidence: float = 0.5

@@ -337,6 +337,7 @@ VALUES: dict[str, Rule] = (
     | {f"agent.floor.{name}_ms": ONE_OR_MORE for name in ("yield_after", "yield_judged", "backstop", "max_turn")}
     | {"agent.floor.duck_db": between(-60, 0)}
     | {"agent.behaviour.interrupt_confidence": SCORE, "agent.behaviour.interrupt_after_ms": NOT_NEGATIVE}
+    | {"agent.behaviour.backchannel_after_ms": ONE_OR_MORE}
 )
 
 

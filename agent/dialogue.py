@@ -35,6 +35,7 @@ from agent.brain.protocol import (
 from agent.expectation import NOTHING_KNOWN, Expect
 from agent.facts import Interrupted, Overlapped, Responded, Spoke, Teller, Turned
 from agent.interrupting import Interrupting
+from agent.listening import Listening
 from agent.mouth import Mouth, Seat, Utterance
 from agent.performing import Performing, Spawn
 from agent.pool.messages import (
@@ -103,6 +104,7 @@ class Dialogue:
         self._performing = Performing(self._do, mouth, spawn=spawn, on_done=self._check_final)
         self._behaviour = behaviour
         self._preparing = Preparing(conversation, mouth, teller, spawn=spawn, is_on=behaviour.prepares)
+        self._listening = Listening(behaviour)
         self._interrupting: Interrupting | None = None
         if behaviour.interrupts and isinstance(conversation, FollowingConversation):
             self._interrupting = Interrupting(conversation, behaviour)
@@ -160,7 +162,7 @@ class Dialogue:
         """One event of the seat, in order."""
         match event:
             case TurnPaused():
-                self._preparing.begin(event, self._turn(event))
+                self._paused(event)
             case TurnContinued():
                 self._preparing.forget(at=event.at)
                 self._mouth.forget_prepared()
@@ -186,11 +188,18 @@ class Dialogue:
                     "floor", at=event.at, before=event.before, after=event.after, cause=event.cause, why=event.reason
                 )
             case TurnStarted():
+                self._listening.turn_started(event.at)
                 self._teller.note("turn", at=event.at, phase="started", turn=event.turn + self._turn_base)
             case TurnWords():
                 self._words(event)
             case _:
                 pass
+
+    def _paused(self, event: TurnPaused) -> None:
+        word = self._listening.word_for(event, self._expect)
+        if word is not None and self._mouth.idle:
+            self._mouth.say(word)
+        self._preparing.begin(event, self._turn(event))
 
     def _words(self, event: TurnWords) -> None:
         self._teller.note("words", at=event.at, text=" ".join(event.words), final=event.final)
@@ -295,6 +304,10 @@ class Dialogue:
         utterance = self._mouth.started(event.utterance)
         if utterance is None:
             return
+        if utterance.say.aside:
+            self._listening.said(event.at)
+            self._teller.note("backchannel", at=event.at, text=utterance.say.text)
+            return
         self._teller.note("utterance", at=event.at, phase="started", number=event.utterance, text=utterance.say.text)
         if self._remote is not None:
             self._remote.speaking(utterance.say.text)
@@ -307,6 +320,9 @@ class Dialogue:
             return
         utterance = self._mouth.ended(event)
         if utterance is None or (utterance.on_turn and event.reason == "dropped"):
+            return
+        if utterance.say.aside:
+            self._check_final()
             return
         say, complete = utterance.say, event.complete and not utterance.failed
         self._note_ended(event)

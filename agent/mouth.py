@@ -98,7 +98,7 @@ class Mouth:
 
     def detach(self) -> str:
         """The seat is gone. Returns the text that was placed on it or waited, for saying it again."""
-        rest = " ".join(u.say.text for u in (*self._placed.values(), *self._waiting) if not u.on_turn)
+        rest = " ".join(u.say.text for u in (*self._placed.values(), *self._waiting) if _is_due(u))
         self._seat = None
         self._placed.clear()
         self._prepared.clear()
@@ -176,7 +176,7 @@ class Mouth:
     def cut(self, event: UtteranceEnded, *, before: int | None = None) -> Cut:
         """The utterance of ``event`` was cut: everything behind it goes too, up to the number ``before``."""
         end = self._next if before is None else before
-        behind = (u for u in (*self._placed.values(), *self._waiting) if not u.on_turn and u.number < end)
+        behind = (u for u in (*self._placed.values(), *self._waiting) if _is_due(u) and u.number < end)
         later = sorted(behind, key=lambda u: u.number)
         unheard = [event.unheard, *(u.say.text for u in later if not u.say.filler and u.number != event.utterance)]
         for utterance in later:
@@ -215,6 +215,7 @@ class Mouth:
                 interruptible=utterance.say.interruptible,
                 on_turn=utterance.on_turn,
                 on_revision=utterance.on_revision,
+                aside=utterance.say.aside,
             )
         )
         speech = cast("AsyncGenerator[SpeechChunk, None]", self._voice.speak(utterance.say.text))
@@ -252,6 +253,11 @@ class Mouth:
             self._current_dropped = True
         if self._placed.pop(utterance.number, None) is not None and self._seat is not None:
             self._seat.send(DropUtterance(call_id=self._call_id, utterance=utterance.number))
+
+
+def _is_due(utterance: Utterance) -> bool:
+    """It is to be said now: no answer to a turn that may not be over, no word aside."""
+    return not utterance.on_turn and not utterance.say.aside
 
 
 def _audio(call_id: str, number: int, piece: SpeechChunk) -> UtteranceAudio:

@@ -47,6 +47,8 @@ class Say:
     """``False``: law or the author wants it heard whole: it is not cut by barge-in, or said again."""
     filler: bool = False
     """A filler ("one moment"): dropped when something better is ready before it starts."""
+    aside: bool = False
+    """A backchannel of ours: said in the pause that the caller is making, without taking the floor, or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,8 @@ class BeginUtterance(SeatMessage):
     """0: speak as soon as the floor allows. Else: hold until this turn has ended with ``on_revision`` …"""
     on_revision: int = 0
     """… of its words, and drop the utterance if it ends with other words or goes on."""
+    aside: bool = False
+    """A backchannel: said in the caller's present pause without taking the floor, or dropped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,14 +19,11 @@ SMOOTHING: Final = 0.3
 
 
 class Degradation(IntEnum):
-    """What is given up, in this order; all of it comes back. Live calls keep their voice.
-
-    The ladder has no rung for what is not there: the agent makes no backchannels of its own.
-    """
+    """What is given up, in this order; all of it comes back. Live calls keep their voice."""
 
     NORMAL = 0
     NO_PREPARATION = 1
-    """No early preparation of answers."""
+    """No early preparation of answers, and no backchannels of our own."""
     NO_NEW_CALLS = 2
     BASELINE_EARS = 3
     """The small ears go on without their net."""

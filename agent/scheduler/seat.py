@@ -33,6 +33,7 @@ from agent.pool.messages import (
     UtteranceEnded,
     UtteranceStarted,
 )
+from agent.scheduler.aside import Aside
 from agent.scheduler.floor.complete import Completeness, completeness
 from agent.scheduler.floor.machine import AgentSide, FloorMachine
 from agent.scheduler.floor.profile import FloorProfile
@@ -88,6 +89,7 @@ class Seat:
         self.may_prepare = True
         self.floor = FloorMachine(profile, delay=delay)
         self.speech = SpeechBuffer()
+        self.aside = Aside()
         self.own = OwnSpeech()
         """Of a model that speaks."""
         self._weave: deque[str] = deque(maxlen=MOST_WOVEN)
@@ -140,6 +142,9 @@ class Seat:
     # --- from the front ------------------------------------------------------------------------------------
 
     def begin_utterance(self, message: BeginUtterance) -> None:
+        if message.aside:
+            self._tell_ended(self.aside.begin(message.utterance))
+            return
         self._tell_ended(
             self.speech.begin(
                 message.utterance,
@@ -164,9 +169,15 @@ class Seat:
     def add_audio(self, message: UtteranceAudio) -> None:
         words = [WordSpan(text=w[0], start=w[1], end=w[2], clause=w[3]) for w in message.words]
         pcm = np.frombuffer(message.pcm, "<i2")
+        if message.utterance == self.aside.number:
+            self._tell_ended(self.aside.append(pcm, words, last=message.last))
+            return
         self._tell_ended(self.speech.append(message.utterance, pcm, words, last=message.last))
 
     def drop_utterance(self, number: int) -> None:
+        if number == self.aside.number:
+            self._tell_ended(self.aside.give_up())
+            return
         under_way, ended = self.speech.drop(number)
         if under_way:
             self._bump_epoch()
@@ -192,7 +203,7 @@ class Seat:
 
     def close(self) -> None:
         """The call is over: every utterance gets its end."""
-        self._tell_ended(self.speech.cut("closed") + self.own.cut("closed"))
+        self._tell_ended(self.speech.cut("closed") + self.aside.close("closed") + self.own.cut("closed"))
 
     # --- a model that speaks -------------------------------------------------------------------------------
 
@@ -226,11 +237,19 @@ class Seat:
         begun, ended = self.speech.played_to(played, sent)
         if begun:
             self._emit(UtteranceStarted(call_id=self.call_id, at=self.at, utterance=begun))
+        if self.aside.number:
+            self._aside_played_to(played, sent)
         own_begun, own_ended = self.own.played_to(played, sent)
         if own_begun:
             self._emit(UtteranceStarted(call_id=self.call_id, at=self.at, utterance=OWN))
         if ended or own_ended:
             self._tell_ended(ended + own_ended)
+
+    def _aside_played_to(self, played: int, sent: int) -> None:
+        begun, ended = self.aside.played_to(played, sent)
+        if begun:
+            self._emit(UtteranceStarted(call_id=self.call_id, at=self.at, utterance=begun))
+        self._tell_ended(ended)
 
     def hear_words(self, heard: HeardWords) -> None:
         """What the ears understand. Without an open turn it belongs to the speech that is under way, if any."""
@@ -289,6 +308,8 @@ class Seat:
             return False
         floor, speech = self.floor, self.speech
         sounds = False
+        if self.aside.number and self._fill_from_aside(out, frame_no):
+            return True
         if floor.state is FloorState.OPEN:
             if speech.has_audio and floor.now >= self._rests_until:
                 self._move(FloorInput.AGENT_STARTED, "utterance")
@@ -314,6 +335,11 @@ class Seat:
         elif floor.state is FloorState.OPEN:
             self._starve()
         return False
+
+    def _fill_from_aside(self, out: NDArray[np.int16], frame_no: int) -> bool:
+        sounds, over = self.aside.next_frame(out, frame_no, self.floor)
+        self._tell_ended(over)
+        return sounds
 
     # --- speech --------------------------------------------------------------------------------------------
 

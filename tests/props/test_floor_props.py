@@ -34,7 +34,9 @@ SCORES = st.tuples(
 STEPS = st.tuples(
     st.integers(1, 40),  # frames of the same scores
     SCORES,
-    st.sampled_from(["", "", "say", "fixed", "held", "audio", "last", "drop", "key", "hold", "words", "interrupt"]),
+    st.sampled_from(
+        ["", "", "say", "fixed", "held", "audio", "last", "drop", "key", "hold", "words", "interrupt", "aside"]
+    ),
     st.integers(0, 3),
 )
 PROFILE = FloorProfile(backstop_ms=1000)
@@ -54,6 +56,10 @@ class Walk:
         seat, number = self.seat, len(self.begun) + 1
         known = self.begun[-1 - pick % len(self.begun)] if self.begun else 0
         match what:
+            case "aside":
+                self.begun.append(number)
+                seat.begin_utterance(BeginUtterance(call_id="c", utterance=number, interruptible=True, aside=True))
+                self.audio(number, last=pick != 0)
             case "say" | "fixed" | "held":
                 held = what == "held"
                 self.begun.append(number)
@@ -98,10 +104,11 @@ class Walk:
         else:
             seat.hear(160, *scores)
         before, number = seat.epoch, seat.frame_no
+        aside = seat.aside.number
         speech = seat.fill(self.out)
         assert before == seat.epoch
         assert speech == bool(self.out[40:].any())
-        if speech:
+        if speech and not aside:
             assert seat.floor.state in (FloorState.AGENT, FloorState.OVERLAP)
         self.played = number  # the gateway plays the frame of the tick before
 

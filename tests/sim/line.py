@@ -64,7 +64,11 @@ class ToneVoice:
 
     info = VoiceInfo(name="tone", word_times="exact", why="test")
 
+    takes_s = 0.0
+    """Before the first sample."""
+
     async def speak(self, text: str) -> AsyncIterator[SpeechChunk]:
+        await asyncio.sleep(self.takes_s)
         words = text.split()
         spans = tuple(WordSpan(text=w, start=800 * i, end=800 * (i + 1)) for i, w in enumerate(words))
         yield SpeechChunk(np.full(800 * len(words), 9000, np.int16), spans, True)
@@ -132,11 +136,12 @@ class Line:
         self.leg = fakes.FakeLeg()
         self.store = fakes.RecordingStore()
         self.metrics = Metrics()
+        self.voice = ToneVoice()
         self._words: tuple[str, ...] = ()
         brain = FlowBrain(parse_dialogue(text), today=lambda: date(2026, 11, 25))
         self._services = Services(
             pool=cast(Any, OneSeat(self.seat)),
-            voice=ToneVoice(),
+            voice=self.voice,
             brain=brain,
             decisions=fakes.FakeDecisions(),
             new_scribe=lambda: Scribe(cast(Any, self.store), lease_s=10.0, wall=lambda: 1.0),

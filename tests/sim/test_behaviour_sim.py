@@ -136,6 +136,82 @@ def test_caller_who_never_stops_is_heard_again_in_the_end() -> None:
     assert 10_000 <= started - interrupted <= 10_200
 
 
+# --- our own backchannels ---
+
+FREE = """
+dialogue: free
+disclosure: I am a computer.
+start: ask
+slots:
+  story: { kind: text, prompt: "What happened?" }
+states:
+  ask: { ask: story, then: end }
+  end: { say: Thank you., hangup: done }
+"""
+STORY = "my parcel came on monday and the box was open and wet and nobody had rung the bell"
+
+
+def told(line: Line) -> Line:
+    """A caller who tells a story with a pause in it."""
+
+    async def whole() -> None:
+        async with calling(line):
+            await line.say(STORY)
+            await line.silence(180)
+            await line.say("and then your driver", anew=False)
+            await line.silence(180)
+            await line.say("was rude", anew=False)
+            await line.silence(1000)
+
+    run(whole())
+    return line
+
+
+def test_caller_who_speaks_long_hears_that_we_listen_and_keeps_the_floor() -> None:
+    line = told(Line(FREE))
+    ((at, said),) = line.noted("backchannel")
+    assert said == {"text": "Okay."}
+    paused = next(ms for ms, data in line.noted("words") if data["text"] == STORY)
+    assert 160 <= at - paused <= 320, "early in the pause"
+    moved = [data["cause"] for ms, data in line.noted("floor") if ms >= at]
+    assert moved[0] == "turn_ended", "the floor does not move for it"
+    assert line.turns() == [(f"{STORY} and then your driver was rude", "score")]
+    assert len(line.noted("response")) == 1
+    assert not [data for _, data in line.noted("utterance") if "Okay" in str(data)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda: Line(FREE, behaviour=Behaviour(backchannels=False)),
+        lambda: Line(FREE, behaviour=Behaviour(backchannel_phrases=())),
+        lambda: Line(FREE, behaviour=Behaviour(backchannel_after_ms=20_000)),
+        lambda: Line(FREE.replace("kind: text", "kind: digits, length: 30")),
+    ],
+    ids=["off", "no words", "not long enough", "no free speech"],
+)
+def test_nobody_is_answered_aside_where_it_does_not_fit(line: Callable[[], Line]) -> None:
+    assert told(line()).noted("backchannel") == []
+
+
+def test_word_that_comes_when_the_pause_is_over_is_not_said() -> None:
+    line = Line(FREE)
+    line.voice.takes_s = 0.2
+    assert told(line).noted("backchannel") == []
+
+
+# --- silence ---
+
+
+def test_silent_caller_is_asked_once_offered_another_way_and_let_go() -> None:
+    line = call(Line(), lambda line: line.silence(32_000))
+    assert "Are you still there?" in line.said()
+    assert line.said().count("Are you still there?") == 1
+    keys = line.said().index("Please use the keys of your phone now, and key in the eight digits.")
+    assert line.said()[keys + 1].startswith("I can not hear you")
+    assert [round(data["seconds"]) for _, data in line.noted("silence")] == [7, 7, 7]
+
+
 # --- the answer prepared on partial words ---
 
 
