@@ -54,7 +54,7 @@ class TaskCaller:
         self.goal = goal
         self._book, self._rng, self._use_keys = book, random.Random(seed), use_keys
         self._lines: list[Heard] = []
-        self._openings = 0
+        self._openings = self._details = 0
         self._last = LISTEN
         self._agreed = True
         """What was read back last was right."""
@@ -129,7 +129,8 @@ class TaskCaller:
         if what == "confirm":
             return self._confirm(question.values == (spell_digits(goal.number, GROUPS),) and goal.with_number)
         if name == "details":
-            return Reply(What.SAY, goal.details)
+            self._details += 1
+            return Reply(What.SAY, goal.details[(self._details - 1) % len(goal.details)])
         if name == "day":
             return Reply(What.SAY, goal.day_said) if goal.kind is Kind.CHANGE else self._opening()
         if name == "about" and not goal.with_number:

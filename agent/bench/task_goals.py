@@ -80,7 +80,8 @@ class Goal:
     day: date
     """A day on which it may be brought."""
     day_said: str
-    details: str
+    details: tuple[str, ...]
+    """What happened; the next one where the first was not understood."""
     openings: tuple[str, ...]
     """First sentences; the next one where the first was not understood."""
     no_number: str
@@ -118,7 +119,7 @@ def _goal(spec: DialogueSpec, kind: Kind, number: str, rng: random.Random) -> Go
         parcel=_parcel(kind, rng),
         day=day,
         day_said=said,
-        details=rng.choice(DETAILS),
+        details=tuple(rng.sample(DETAILS, len(DETAILS))),
         openings=tuple(_openings(spec, kind, number, rng)),
         no_number=rng.choice(NO_NUMBER),
     )
