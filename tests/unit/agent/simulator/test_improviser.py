@@ -28,13 +28,21 @@ def test_it_listens_until_it_is_given_something_and_listens_again() -> None:
     caller, ear = Improviser("c"), Ear()
     assert not [one for one in frames(caller, ear, 1, 50) if one.clip or one.hang_up]
     caller.post(said(0.2))
-    assert caller.is_busy
     spoken = frames(caller, ear, 51, 20)
     assert [one.clip is not None for one in spoken] == [True] * 10 + [False] * 10
-    assert not caller.is_busy
     assert [event.text for event in caller.events] == ["words"]
     caller.hang_up()
     assert frames(caller, ear, 71, 1)[0].hang_up
+
+
+def test_it_is_busy_while_something_is_said_or_waits_to_be() -> None:
+    caller, ear = Improviser("c"), Ear()
+    busy = [caller.is_busy]
+    caller.post(said(0.2))
+    for k in range(1, 13):
+        busy.append(caller.is_busy)
+        caller.frame(0.02 * k, ear)
+    assert busy == [False] + [True] * 10 + [False] * 2
 
 
 def test_keys_are_pressed_one_after_the_other() -> None:
