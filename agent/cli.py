@@ -150,6 +150,7 @@ def _stream_token(arguments: argparse.Namespace) -> str:
 def _add_demo(commands: Any) -> None:
     parser = commands.add_parser("demo", help="serve, let a simulated caller ring, show what happened")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for recording and page")
+    parser.add_argument("--model", default="", help="whose ears listen: parts, small (default: as configured)")
     parser.add_argument("--script", type=Path, help="caller script (YAML)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_demo)
@@ -160,7 +161,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from agent.simulator.command import call_command
 
     async def run() -> int:
-        async with start_service() as service:
+        async with start_service({"engine.model": arguments.model} if arguments.model else None) as service:
             return await call_command(
                 service.sip_uri, arguments.script, arguments.out, http_url=service.http_url, as_json=arguments.json
             )

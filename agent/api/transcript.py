@@ -23,6 +23,8 @@ def transcript(entries: Sequence[TimelineEntry]) -> list[dict[str, Any]]:
         elif entry.kind == "turn" and phase == "ended":
             at_ms = begun.get(("turn", data.get("turn")), entry.at_ms)
             turns[data.get("turn")] = _item(at_ms, "caller", str(data.get("text", "")))
+        elif entry.kind == "backchannel":
+            said.append(_item(entry.at_ms, "agent", str(data.get("text", ""))))
         elif entry.kind == "utterance" and phase == "started":
             begun["utterance", data.get("number")] = entry.at_ms
         elif entry.kind == "utterance" and phase == "ended":

@@ -17,7 +17,7 @@ from agent.simulator.html import render_page
 from agent.simulator.live_call import is_live_uri, run_live_call
 from agent.simulator.media import MediaThread
 from agent.simulator.script import Script, load_script
-from agent.simulator.service import check_access, fetch_timeline, media_offset_s
+from agent.simulator.service import check_access, fetch_ears, fetch_timeline, media_offset_s
 from agent.simulator.show import show_timeline
 from agent.simulator.timeline import Timeline, build_timeline
 from agent.simulator.twilio_call import TwilioAccount, run_twilio_call
@@ -52,6 +52,7 @@ async def call_command(
     with MediaThread() as media, progress.status(f"calling {uri} …", spinner="dots"):
         result = await _placed(uri, loaded, media, twilio, key=key, token=token)
         entries = await fetch_timeline(http_url, result.book, key) if result.book.status else []
+        ears = await fetch_ears(http_url)
     save_call(result, out)
     timeline = build_timeline(
         loaded.name,
@@ -64,7 +65,7 @@ async def call_command(
     (out / "timeline.json").write_text(json.dumps(timeline.to_json(), indent=1) + "\n", encoding="utf-8")
     page = out / "call.html"
     page.write_text(
-        render_page(timeline, result.caller, result.agent, title=f"Call: {loaded.name}", facts=facts(result)),
+        render_page(timeline, result.caller, result.agent, title=f"Call: {loaded.name}", facts=facts(result, ears)),
         encoding="utf-8",
     )
     if as_json:
@@ -86,9 +87,10 @@ async def _placed(
     return await run_call(uri, script, media=media, call=script.name)
 
 
-def facts(result: CallResult) -> dict[str, str]:
+def facts(result: CallResult, ears: str = "") -> dict[str, str]:
     """What stands under the page's title."""
     return {
+        **({"ears": ears} if ears else {}),
         "status": str(result.book.status),
         "seconds": f"{result.length_s:.1f}",
         "seed": str(result.seed),

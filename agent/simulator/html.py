@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.simulator.caller import stereo
 from agent.simulator.energy import RATE_HZ, Pcm
-from agent.simulator.timeline import CallerMark, Timeline
+from agent.simulator.timeline import CallerMark, Decided, Timeline
 from agent.simulator.truth import EventType
 
 PX_PER_S = 60
@@ -33,6 +33,18 @@ FLOOR_COLOURS = {
     "overlap": "#e0a100",
     "yielding": "#d64545",
 }
+DECIDED = {
+    Decided.DUCK: ("▼", "#e0a100"),
+    Decided.RESTORE: ("▲", "#3b6fd6"),
+    Decided.YIELD: ("■", "#d64545"),
+    Decided.RESUME: ("▶", "#3b6fd6"),
+    Decided.PREPARED: ("○", "#8a8f98"),
+    Decided.SAID: ("●", "#2e9e5b"),
+    Decided.THROWN_AWAY: ("✕", "#8a8f98"),
+    Decided.BACKCHANNEL: ("◆", "#1ba0a8"),
+    Decided.INTERRUPTION: ("!", "#a05bd0"),
+}
+"""Sign and colour of each decision."""
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1d2228;--paper:#fff;--line:#d9dce1;--soft:#6b7280}
@@ -92,14 +104,14 @@ def _wav(caller: Pcm, agent: Pcm) -> str:
 
 def _drawing(timeline: Timeline, caller: Pcm, agent: Pcm) -> str:
     width = max(320, round(timeline.length_s * PX_PER_S))
-    height = 2 * LANE_PX + 62
+    height = 2 * LANE_PX + 78
     return (
         f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
         f"{_grid(timeline.length_s, height)}"
         f"{_events(timeline)}"
         f'<path d="{_waveform(caller, 20)}" fill="#2e9e5b"/><text x="4" y="32">caller</text>'
         f'<path d="{_waveform(agent, 20 + LANE_PX)}" fill="#3b6fd6"/><text x="4" y="{32 + LANE_PX}">agent</text>'
-        f"{_floor(timeline)}{_latencies(timeline)}"
+        f"{_floor(timeline)}{_decisions(timeline)}{_latencies(timeline)}"
         f'<line id="cursor" x1="0" x2="0" y1="0" y2="{height}" stroke="#d64545" stroke-width="1.5"/></svg>'
     )
 
@@ -155,8 +167,22 @@ def _floor(timeline: Timeline) -> str:
     return "".join(found)
 
 
+def _decisions(timeline: Timeline) -> str:
+    """Under the floor: a sign where the service decided something about its own voice."""
+    y = 2 * LANE_PX + 46
+    found = []
+    for decision in timeline.decisions:
+        sign, colour = DECIDED[decision.what]
+        told = html.escape(f"{decision.what}: {decision.why}" if decision.why else decision.what)
+        found.append(
+            f'<text x="{decision.at * PX_PER_S:.1f}" y="{y}" text-anchor="middle" style="fill:{colour};font:700 12px sans-serif">'
+            f"{sign}<title>{told}</title></text>"
+        )
+    return "".join(found)
+
+
 def _latencies(timeline: Timeline) -> str:
-    y = 2 * LANE_PX + 50
+    y = 2 * LANE_PX + 66
     found = []
     for mark in timeline.caller:
         if mark.response_s is not None:
@@ -176,10 +202,15 @@ def _latencies(timeline: Timeline) -> str:
 def _legend() -> str:
     kinds = "".join(f'<span><i style="background:{c}"></i>{html.escape(str(t))}</span>' for t, c in COLOURS.items())
     floor = "".join(f'<span><i style="background:{c}"></i>floor {t}</span>' for t, c in FLOOR_COLOURS.items())
+    decided = "".join(
+        f'<span><b style="color:{colour}">{sign}</b> {html.escape(what)}</span>'
+        for what, (sign, colour) in DECIDED.items()
+    )
     return (
         f'<p class="legend">{kinds}</p><p class="legend">{floor}'
         '<span><i style="background:#2e9e5b"></i>line: response</span>'
         '<span><i style="background:#d64545"></i>line: agent stops</span></p>'
+        f'<p class="legend">{decided}</p>'
     )
 
 
@@ -196,6 +227,10 @@ def _rows(timeline: Timeline) -> list[str]:
     for turn in timeline.turns:
         told = f"understood: {html.escape(turn.text) or '(nothing)'} · {html.escape(turn.why)}"
         rows.append((turn.at, f'<span class="note">{told}</span>'))
+    for decision in timeline.decisions:
+        sign, colour = DECIDED[decision.what]
+        why = f': <span class="note">{html.escape(decision.why)}</span>' if decision.why else ""
+        rows.append((decision.at, f'<b style="color:{colour}">{sign}</b> {html.escape(decision.what)}{why}'))
     rows += [(at, f'<span class="note">{html.escape(words)}</span>') for at, words in timeline.others]
     return [
         f'<li><button data-at="{at:.2f}">{at:.2f} s</button><span>{words}</span></li>' for at, words in sorted(rows)

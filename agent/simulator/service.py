@@ -53,6 +53,16 @@ async def fetch_json(url: str, key: str = "") -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+async def fetch_ears(http_url: str) -> str:
+    """Which ears judge and whose words they use, as text; empty where nobody tells."""
+    found = await fetch_json(f"{http_url}/healthz") if http_url else None
+    ears = (found or {}).get("ears")
+    if not isinstance(ears, dict):
+        return ""
+    instead = f" instead of {ears['instead_of']} ({ears.get('why', '')})" if ears.get("instead_of") else ""
+    return f"{ears.get('model', '')}{instead}, words by {ears.get('recogniser', '')}"
+
+
 async def find_call(http_url: str, user: str, key: str = "") -> str:
     """The service's name of the call whose caller's address has ``user``, newest first; empty where there is none."""
     before = ""

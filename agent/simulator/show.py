@@ -70,6 +70,10 @@ def rows(timeline: Timeline) -> list[tuple[float, Text, Text]]:
         found += [(span.start, Text(), Text(f"speaks {span.length:.1f} s", style="blue")) for span in timeline.agent]
     for turn in timeline.turns:
         found.append((turn.at, Text(f"understood: {turn.text or '(nothing)'} [{turn.why}]", style="dim"), Text()))
+    for decision in timeline.decisions:
+        found.append(
+            (decision.at, Text(), Text(f"{decision.what}{': ' if decision.why else ''}{decision.why}", "cyan"))
+        )
     for at, words in timeline.others:
         found.append((at, Text(), Text(words, style="dim")))
     return sorted(found, key=lambda row: row[0])

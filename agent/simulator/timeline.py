@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from textwrap import shorten
 from typing import Any
 
 from agent.simulator.energy import RATE_HZ, Pcm, Span, agent_spans, merged, segments
@@ -12,6 +14,8 @@ from agent.simulator.truth import EventType, TruthEvent
 EARLY_S = 0.25
 ANSWER_WINDOW_S = 5.0
 STOP_SILENCE_S = 0.5
+MOST_WHY = 90
+"""Characters of an answer that are shown where it was prepared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,31 @@ class FloorState:
     why: str
 
 
+class Decided(StrEnum):
+    """What the service decided to do about its own voice."""
+
+    DUCK = "duck"
+    """Turn it down: the caller speaks into it."""
+    YIELD = "yield"
+    RESTORE = "restore"
+    RESUME = "resume"
+    """Go on at the clause that was cut."""
+    PREPARED = "prepared"
+    """An answer, on partial words."""
+    SAID = "said as prepared"
+    THROWN_AWAY = "thrown away"
+    """What was prepared: the sentence turned."""
+    BACKCHANNEL = "our backchannel"
+    INTERRUPTION = "polite interruption"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    at: float
+    what: Decided
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeardTurn:
     """Words that the service understood."""
@@ -67,8 +96,9 @@ class Timeline:
     lines: tuple[AgentLine, ...] = ()
     floor: tuple[FloorState, ...] = ()
     turns: tuple[HeardTurn, ...] = ()
+    decisions: tuple[Decision, ...] = ()
     others: tuple[tuple[float, str], ...] = field(default=())
-    """Tools, keys, transfers, resumes: (time, words for a reader)."""
+    """Tools, keys, transfers, overlaps, other ears: (time, words for a reader)."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -96,6 +126,7 @@ def build_timeline(
         lines=lines,
         floor=_floor(known, offset_s),
         turns=_turns(known, offset_s),
+        decisions=_decisions(known, offset_s),
         others=_others(known, offset_s),
     )
 
@@ -179,11 +210,38 @@ def _turns(entries: list[Mapping[str, Any]], offset_s: float) -> tuple[HeardTurn
     )
 
 
+_MOVED = {
+    ("agent", "overlap"): Decided.DUCK,
+    ("overlap", "agent"): Decided.RESTORE,
+    ("overlap", "yielding"): Decided.YIELD,
+    ("agent", "yielding"): Decided.YIELD,
+}
+_PREPARED = {"begun": Decided.PREPARED, "used": Decided.SAID, "dropped": Decided.THROWN_AWAY}
+_BY_KIND = {"resume": Decided.RESUME, "backchannel": Decided.BACKCHANNEL, "interruption": Decided.INTERRUPTION}
+
+
+def _decisions(entries: list[Mapping[str, Any]], offset_s: float) -> tuple[Decision, ...]:
+    found = []
+    for entry in entries:
+        kind, data = entry.get("kind"), entry["data"]
+        match kind:
+            case "floor":
+                what = _MOVED.get((str(data.get("before", "")).lower(), str(data.get("after", "")).lower()))
+            case "prepared":
+                what = _PREPARED.get(str(data.get("phase", "")))
+            case _:
+                what = _BY_KIND.get(str(kind))
+        if what is not None:
+            told = str(data.get("why") or data.get("text", "")).replace("_", " ")
+            found.append(Decision(at=_at(entry, offset_s), what=what, why=shorten(told, MOST_WHY, placeholder=" …")))
+    return tuple(found)
+
+
 def _others(entries: list[Mapping[str, Any]], offset_s: float) -> tuple[tuple[float, str], ...]:
     found = []
     for entry in entries:
         kind, data = str(entry.get("kind", "")), entry["data"]
-        if kind in {"tool", "dtmf", "transfer", "resume", "overlap", "hangup"}:
+        if kind in {"tool", "dtmf", "transfer", "overlap", "hangup", "ears"}:
             told = " ".join(f"{key} {value}" for key, value in data.items())
             found.append((_at(entry, offset_s), f"{kind}: {told}"))
     return tuple(found)

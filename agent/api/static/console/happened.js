@@ -27,6 +27,10 @@ const LINES = {
   overlap: ({ verdict, ms }) => ["floor", "", `both spoke for ${ms} ms: `, h("b", {}, words(verdict))],
   silence: ({ seconds }) => ["floor", "", `silence for ${seconds} s`],
   resume: ({ why }) => ["floor", "agent", `goes on where it was: ${words(why)}`],
+  prepared: ({ phase, text }) =>
+    ["floor", "agent", { begun: "prepares an answer", used: "says the prepared answer", dropped: "throws the prepared answer away" }[phase] ?? words(phase), soft(": ", told(text))],
+  backchannel: ({ text }) => ["said", "agent", told(text), soft(" to show that it listens")],
+  interruption: ({ why }) => ["floor", "agent", h("b", {}, "interrupts politely"), soft(": ", words(why))],
   response: ({ latency_ms }) => ["said", "agent", soft("answers after "), `${latency_ms} ms`],
   tool: ({ name, ok, took_ms, why }) =>
     ["tools", "", "tool ", h("b", {}, told(name)), ` ${ok ? "answered" : "failed"} after ${took_ms} ms`, why ? soft(": ", told(why)) : ""],

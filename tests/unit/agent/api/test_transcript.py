@@ -28,6 +28,11 @@ def test_both_sides_come_by_when_they_began_with_what_was_heard() -> None:
     ]
 
 
+def test_word_of_ours_that_we_listen_is_told_among_the_callers_turns() -> None:
+    found = transcript([entry(700, "turn", phase="started", turn=1), entry(6000, "backchannel", text="I see.")])
+    assert found == [{"at_ms": 6000, "speaker": "agent", "text": "I see.", "unheard": "", "complete": True}]
+
+
 def test_reopened_turn_counts_once_with_its_last_words() -> None:
     found = transcript(
         [

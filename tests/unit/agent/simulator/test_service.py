@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent.simulator.service import fetch_json, find_call, media_offset_s
+from agent.simulator.service import fetch_ears, fetch_json, find_call, media_offset_s
 
 
 def utterance(at_s: float) -> dict[str, Any]:
@@ -26,3 +26,24 @@ def test_without_agreement_the_clocks_are_taken_as_one() -> None:
 async def test_a_service_that_is_not_there_has_nothing_to_say() -> None:
     assert await fetch_json("http://127.0.0.1:9/healthz") is None
     assert await find_call("http://127.0.0.1:9", "caller-1") == ""
+    assert await fetch_ears("http://127.0.0.1:9") == await fetch_ears("") == ""
+
+
+@pytest.mark.parametrize(
+    ("ears", "told"),
+    [
+        ({"model": "small", "recogniser": "words"}, "small, words by words"),
+        (
+            {"model": "parts", "instead_of": "small", "why": "no weights", "recogniser": "pocketsphinx"},
+            "parts instead of small (no weights), words by pocketsphinx",
+        ),
+    ],
+)
+async def test_ears_are_told_as_the_service_tells_them(
+    ears: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def health(url: str, key: str = "") -> dict[str, Any]:
+        return {"ears": ears}
+
+    monkeypatch.setattr("agent.simulator.service.fetch_json", health)
+    assert await fetch_ears("http://service") == told

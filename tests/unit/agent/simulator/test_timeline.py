@@ -6,9 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from agent.simulator.html import render_page
+from agent.simulator.html import DECIDED, render_page
 from agent.simulator.show import lanes, rows, show_timeline
-from agent.simulator.timeline import Timeline, build_timeline
+from agent.simulator.timeline import Decided, Timeline, build_timeline
 from agent.simulator.truth import EventType
 from tests.unit.agent.bench.synthetic import event, spoken, turn
 
@@ -23,6 +23,7 @@ ENTRIES = [
     },
     {"at_ms": 6100, "kind": "resume", "data": {"why": "false_alarm"}},
     {"at_ms": 1, "kind": "odd", "data": None},
+    {"at_ms": 6200, "kind": "tool", "data": {"name": "look_up"}},
 ]
 
 
@@ -45,13 +46,52 @@ def test_the_services_words_and_floor_are_merged(timeline: Timeline) -> None:
     assert timeline.lines[0].unheard == "all day"
     assert timeline.floor[0].state == "agent"
     assert timeline.turns[0].text == "opening hours"
-    assert "false_alarm" in timeline.others[0][1]
+    assert timeline.others == ((6.2, "tool: name look_up"),)
+
+
+DECISIONS = [
+    ("floor", {"before": "agent", "after": "overlap", "why": "speech 80 ms"}, Decided.DUCK, "speech 80 ms"),
+    ("floor", {"before": "overlap", "after": "agent", "why": "score 0.90"}, Decided.RESTORE, "score 0.90"),
+    ("floor", {"before": "overlap", "after": "yielding", "why": "speech 760 ms"}, Decided.YIELD, "speech 760 ms"),
+    ("floor", {"before": "agent", "after": "yielding", "why": "score 0.90"}, Decided.YIELD, "score 0.90"),
+    ("floor", {"before": "caller", "after": "open", "why": "complete"}, None, ""),
+    ("resume", {"why": "false_alarm"}, Decided.RESUME, "false alarm"),
+    ("prepared", {"phase": "begun", "text": "I have <one>"}, Decided.PREPARED, "I have <one>"),
+    ("prepared", {"phase": "used", "text": "I have"}, Decided.SAID, "I have"),
+    ("prepared", {"phase": "dropped", "text": "I have"}, Decided.THROWN_AWAY, "I have"),
+    ("backchannel", {"text": "I see."}, Decided.BACKCHANNEL, "I see."),
+    ("interruption", {"turn": 2, "why": "too_many_digits"}, Decided.INTERRUPTION, "too many digits"),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "what", "why"), DECISIONS)
+def test_each_decision_about_our_voice_is_marked(
+    kind: str, data: dict[str, str], what: Decided | None, why: str
+) -> None:
+    entries = [{"at_ms": 1500, "kind": kind, "data": data}]
+    found = build_timeline("c", [], spoken(length_s=3.0), entries=entries, offset_s=0.5)
+    assert [(one.at, one.what, one.why) for one in found.decisions] == ([(2.0, what, why)] if what else [])
+
+
+def test_every_decision_has_a_sign_on_the_page_and_a_row() -> None:
+    entries = [{"at_ms": 1500, "kind": kind, "data": data} for kind, data, _, _ in DECISIONS]
+    timeline = build_timeline("c", [], spoken(length_s=3.0), entries=entries)
+    page = render_page(timeline, spoken(length_s=3.0), spoken(length_s=3.0), title="t", facts={"ears": "small"})
+    assert set(DECIDED) == set(Decided)
+    for what, (sign, _) in DECIDED.items():
+        assert f">{sign}<title>{what}: " in page
+        assert f"{sign}</b> {what}" in page
+    assert "I have &lt;one&gt;" in page
+    assert "ears small" in page
+    console = Console(record=True, width=100, file=io.StringIO())
+    show_timeline(timeline, console)
+    assert "polite interruption: too many digits" in console.export_text()
 
 
 def test_the_terminal_shows_two_lanes_and_all_rows(timeline: Timeline) -> None:
     text = lanes(timeline, 40)
     assert len(text.plain.splitlines()) == 2
-    assert len(rows(timeline)) == 6
+    assert len(rows(timeline)) == 7
     console = Console(record=True, width=100, file=io.StringIO())
     show_timeline(timeline, console)
     assert "answers after 500 ms" in console.export_text()
