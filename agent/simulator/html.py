@@ -175,8 +175,8 @@ def _decisions(timeline: Timeline) -> str:
         sign, colour = DECIDED[decision.what]
         told = html.escape(f"{decision.what}: {decision.why}" if decision.why else decision.what)
         found.append(
-            f'<text x="{decision.at * PX_PER_S:.1f}" y="{y}" text-anchor="middle" style="fill:{colour};font:700 12px sans-serif">'
-            f"{sign}<title>{told}</title></text>"
+            f'<text x="{decision.at * PX_PER_S:.1f}" y="{y}" text-anchor="middle" '
+            f'style="fill:{colour};font:700 12px sans-serif">{sign}<title>{told}</title></text>'
         )
     return "".join(found)
 
