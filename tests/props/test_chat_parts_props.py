@@ -16,7 +16,7 @@ from agent.brain.sse import SseParser, TooLong
 WORDS = st.lists(st.text(alphabet="abcXYZ.,!?;", min_size=1, max_size=6), max_size=60).map(" ".join)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_any_bytes_give_events_or_too_long(pieces: list[bytes]) -> None:
     parser = SseParser(most_bytes=200)
@@ -25,7 +25,7 @@ def test_any_bytes_give_events_or_too_long(pieces: list[bytes]) -> None:
             assert all(isinstance(event, str) for event in parser.feed(piece))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(WORDS, st.lists(st.integers(1, 9), min_size=1, max_size=20))
 def test_clauses_are_the_text_whatever_the_pieces(text: str, sizes: list[int]) -> None:
     cutter, pieces, at = ClauseCutter(), [], 0
@@ -44,14 +44,14 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(JSON)
 def test_any_json_is_read_or_refused(document: object) -> None:
     with contextlib.suppress(BadDelta, AnswerFailed):
         assert isinstance(DeltaReader().read(json.dumps(document)), str)
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("SGHI"), st.integers(0, 9), st.integers(0, 9)), max_size=30))
 def test_history_never_holds_a_word_of_ours_that_was_not_told_as_heard(steps: list[tuple[str, int, int]]) -> None:
     history, heard, number = ChatHistory("s", most_characters=10**6), [], 0

@@ -69,6 +69,7 @@ def test_a_damaged_offer_is_answered_or_refused_by_rule(data: st.DataObject) -> 
         assert all(line[1] == "=" and line.isprintable() for line in answer.split("\r\n")[:-1])
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=400))
 def test_any_fragment_is_read_or_refused(text: str) -> None:
     try:
@@ -77,6 +78,7 @@ def test_any_fragment_is_read_or_refused(text: str) -> None:
         check(error)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -95,11 +97,13 @@ def test_candidates_survive_writing_and_reading(candidates: list[IceCandidate]) 
     assert parse_fragment(text).candidates == tuple(candidates)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=120))
 def test_no_text_is_a_token_but_ours(text: str) -> None:
     assert isinstance(Tokens(b"s" * 32).check(text, kind=OFFER, now=0.0), Refusal)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=80))
 def test_any_server_url_is_judged(url: str) -> None:
     assert check_url(url) is None or isinstance(check_url(url), str)

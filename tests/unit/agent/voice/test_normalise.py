@@ -94,6 +94,7 @@ def test_sources_joined_are_the_text_and_nothing_strange_is_spoken(text: str) ->
         assert all(char.isascii() and (char.isalpha() or char in "', ") for char in token.spoken)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60))
 def test_digit_groups_cover_all_digits_in_short_groups(count: int) -> None:
     sizes = group_sizes(count)

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -28,6 +28,7 @@ from agent.voice.wire import (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=6), st.integers(1, 20))
 def test_frames_survive_any_cutting(payloads: list[bytes], piece: int) -> None:
     sent = [Frame(Kind.AUDIO, number, payload) for number, payload in enumerate(payloads)]
