@@ -241,7 +241,9 @@ def _caller_words(mark: CallerMark) -> str:
     event = mark.event
     name = "" if event.type is EventType.TURN else f"[{event.type}] "
     outcome = ""
-    if event.type is EventType.TURN and event.expect == "reply":
+    if mark.interrupted:
+        outcome = "interrupted politely"
+    elif event.type is EventType.TURN and event.expect == "reply":
         outcome = "no answer" if mark.response_s is None else f"answered after {mark.response_s * 1000:.0f} ms"
     elif mark.over_agent:
         outcome = "the agent goes on" if mark.stop_s is None else f"the agent stops after {mark.stop_s * 1000:.0f} ms"

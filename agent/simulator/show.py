@@ -87,6 +87,8 @@ def caller_cell(mark: CallerMark) -> Text:
 
 
 def _outcome(mark: CallerMark) -> str:
+    if mark.interrupted:
+        return "interrupts politely"
     if mark.event.type is EventType.TURN and mark.event.expect == "reply":
         return "no answer" if mark.response_s is None else f"answers after {mark.response_s * 1000:.0f} ms"
     if mark.over_agent:

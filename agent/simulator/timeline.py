@@ -28,6 +28,8 @@ class CallerMark:
     stop_s: float | None = None
     """Over the agent's voice: seconds from their start until the agent stopped; ``None`` if it went on."""
     over_agent: bool = False
+    interrupted: bool = False
+    """Turns: the agent took the floor before their end, politely."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,15 +120,17 @@ def build_timeline(
     known = [entry for entry in entries if isinstance(entry.get("data"), Mapping)]
     lines = _lines(known, offset_s)
     spoken, stops = segments(spans), _stops(spans, lines)
+    decisions = _decisions(known, offset_s)
+    taken = tuple(one.at for one in decisions if one.what is Decided.INTERRUPTION)
     return Timeline(
         call=call,
         length_s=max(len(agent), caller_samples) / RATE_HZ,
-        caller=tuple(_mark(event, spoken, stops) for event in events if event.sent),
+        caller=tuple(_mark(event, spoken, stops, taken) for event in events if event.sent),
         agent=tuple(spoken),
         lines=lines,
         floor=_floor(known, offset_s),
         turns=_turns(known, offset_s),
-        decisions=_decisions(known, offset_s),
+        decisions=decisions,
         others=_others(known, offset_s),
     )
 
@@ -144,7 +148,9 @@ def _stops(spans: list[Span], lines: tuple[AgentLine, ...]) -> list[Span]:
     return found
 
 
-def _mark(event: TruthEvent, spoken: list[Span], stops: list[Span]) -> CallerMark:
+def _mark(event: TruthEvent, spoken: list[Span], stops: list[Span], taken: tuple[float, ...]) -> CallerMark:
+    if event.type is EventType.TURN and any(event.start <= at < event.end for at in taken):
+        return CallerMark(event=event, interrupted=True)
     over = any(span.start <= event.start < span.end for span in spoken)
     if event.type is EventType.TURN and event.expect == "reply":
         low, high = event.end - EARLY_S, event.end + ANSWER_WINDOW_S

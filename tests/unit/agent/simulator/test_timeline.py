@@ -73,6 +73,17 @@ def test_each_decision_about_our_voice_is_marked(
     assert [(one.at, one.what, one.why) for one in found.decisions] == ([(2.0, what, why)] if what else [])
 
 
+def test_turn_that_was_interrupted_politely_is_not_told_as_unanswered() -> None:
+    entries = [{"at_ms": 2000, "kind": "interruption", "data": {"turn": 1, "why": "too_many_digits"}}]
+    found = build_timeline("c", [turn(1.0, 3.0)], spoken((2.1, 4.0), length_s=5.0), entries=entries)
+    (mark,) = found.caller
+    assert mark.interrupted
+    page = render_page(found, spoken((1.0, 3.0)), spoken((2.1, 4.0), length_s=5.0), title="t", facts={})
+    assert "interrupted politely" in page
+    assert "no answer" not in page
+    assert "interrupts politely" in [agent.plain for _, _, agent in rows(found)]
+
+
 def test_every_decision_has_a_sign_on_the_page_and_a_row() -> None:
     entries = [{"at_ms": 1500, "kind": kind, "data": data} for kind, data, _, _ in DECISIONS]
     timeline = build_timeline("c", [], spoken(length_s=3.0), entries=entries)
