@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -39,6 +40,12 @@ from tests.unit.agent.scheduler.engine import SILENCE, SPEECH, Engine
 CALL = fakes.CALL
 WORD_MS = 300
 PARCEL = (example_path("parcel") / "parcel.yaml").read_text()
+
+
+@lru_cache(maxsize=4)
+def brain_of(text: str) -> FlowBrain:
+    """All calls of a dialogue share one brain, as they do in service."""
+    return FlowBrain(parse_dialogue(text), today=lambda: date(2026, 11, 25))
 
 
 class LoopClock(Clock):
@@ -138,11 +145,10 @@ class Line:
         self.metrics = Metrics()
         self.voice = ToneVoice()
         self._words: tuple[str, ...] = ()
-        brain = FlowBrain(parse_dialogue(text), today=lambda: date(2026, 11, 25))
         self._services = Services(
             pool=cast(Any, OneSeat(self.seat)),
             voice=self.voice,
-            brain=brain,
+            brain=brain_of(text),
             decisions=fakes.FakeDecisions(),
             new_scribe=lambda: Scribe(cast(Any, self.store), lease_s=10.0, wall=lambda: 1.0),
             new_measures=lambda leg: CallMeasures(self.metrics, leg, agent="parcel", model="told"),

@@ -136,6 +136,56 @@ def test_caller_who_never_stops_is_heard_again_in_the_end() -> None:
     assert 10_000 <= started - interrupted <= 10_200
 
 
+# --- down, then out or up; and on at the clause ---
+
+HOURS = "what are your opening hours"
+
+
+def hours(line: Line, *, cut_after_ms: int = 2500) -> Line:
+    """The caller asks for the opening hours, coughs, and then makes a longer sound without a word in it."""
+
+    async def whole() -> None:
+        async with calling(line):
+            await line.say(HOURS)
+            await line.silence(cut_after_ms)
+            await line.sound(300)
+            await line.silence(1000)
+            await line.sound(1000)
+            await line.silence(3000)
+
+    run(whole())
+    return line
+
+
+def test_short_sound_turns_the_voice_down_and_up_again_and_a_longer_one_stops_it() -> None:
+    line = hours(Line())
+    moves = [(data["before"], data["after"]) for _, data in line.noted("floor")]
+    down = moves.index(("agent", "overlap"))
+    assert moves[down : down + 4] == [
+        ("agent", "overlap"),
+        ("overlap", "agent"),
+        ("agent", "overlap"),
+        ("overlap", "yielding"),
+    ]
+    assert [data["verdict"] for _, data in line.noted("overlap")] == ["false_alarm", "barge_in"]
+
+
+def test_answer_that_a_sound_has_cut_goes_on_with_the_clause_that_was_cut() -> None:
+    line = hours(Line())
+    assert [data for _, data in line.noted("resume")] == [{"why": "false_alarm"}]
+    cut = next(data for _, data in line.noted("utterance") if data.get("why") == "yielded")
+    assert cut["heard"].endswith("they are closed, but our parcel lockers can be")
+    begun = [data["text"] for _, data in line.noted("utterance") if data["phase"] == "started"]
+    assert begun[-2:] == [f"but our parcel lockers can be {cut['unheard']}", "What can I do for you?"]
+
+
+def test_going_on_after_a_false_alarm_can_be_turned_off_and_asked_for() -> None:
+    line = Line(behaviour=Behaviour(resumes=False))
+    hours(line)
+    assert line.noted("resume") == []
+    assert [data["phase"] for _, data in line.noted("utterance")][-1] == "ended", "nothing more was said"
+
+
 # --- our own backchannels ---
 
 FREE = """

@@ -80,3 +80,36 @@ def test_a_reopened_turn_whose_words_were_not_final_is_told_again_whole() -> Non
         turn.reopen()
         turn.update(heard("my number is one"))
         assert turn.words == ("my", "number", "is", "one")
+
+
+def test_words_that_were_passed_over_are_left_out_of_the_next_turn() -> None:
+    turn = TurnText()
+    turn.begin()
+    turn.update(heard("one two"))
+    turn.end(runs_on=True)
+    turn.pass_over(heard("one two three"))
+    turn.begin()
+    assert turn.update(heard("one two three four"))
+    assert turn.words == ("four",)
+
+
+def test_ears_that_begin_anew_after_words_were_passed_over_are_taken_whole() -> None:
+    turn = TurnText()
+    turn.begin()
+    turn.update(heard("one two three"))
+    turn.end(runs_on=True)
+    turn.begin()
+    assert turn.update(heard("one"))
+    assert turn.update(heard("one two three four"))
+    assert turn.words == ("one", "two", "three", "four")
+
+
+def test_late_words_of_an_ordinary_turn_are_not_held_against_the_next() -> None:
+    turn = TurnText()
+    turn.begin()
+    turn.update(heard("yes"))
+    turn.end()
+    turn.pass_over(heard("yes please", final=True))
+    turn.begin()
+    assert turn.update(heard("yes please no"))
+    assert turn.words == ("yes", "please", "no")
