@@ -120,7 +120,7 @@ def open_recogniser(name: str, processes: int, sherpa_model: str, service: str) 
         if name != "words":
             _needs("pocketsphinx", "pocketsphinx is not installed")
         if name != "pocketsphinx":
-            from agent.model.parts.words_engine import located_words  # heavy: only where it is used
+            from agent.model.small.words_runtime import located_words  # heavy: only where it is used
 
             located_words()  # here and not in the process, as above
     else:

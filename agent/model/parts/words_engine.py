@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from agent.expectation import Expect
 from agent.model.parts.engine import NOTHING, Guess
 from agent.model.parts.recogniser import Mode
-from agent.model.small.weights import located
 from agent.model.small.words_graph import Graph, graph_of
-from agent.model.small.words_runtime import STEP, PhoneRuntime
+from agent.model.small.words_runtime import STEP, WEIGHTS, PhoneRuntime, located_words
 from agent.model.small.words_search import Found, Search
 from agent.model.small.words_sure import confidence
 
-WEIGHTS: Final = Path(__file__).parents[1] / "small" / "weights" / "words.onnx"
 SURE: Final = 0.35
 """Final words below that are not told: to be asked again is better than to be misunderstood."""
 MOST_STREAMS: Final = 64
@@ -32,11 +30,6 @@ TAIL: Final = 8 * STEP
 def open_words() -> WordsEngine:
     """The engine with the weights that ship. Raises ``ModelError``."""
     return WordsEngine(located_words())
-
-
-def located_words() -> Path:
-    """Their file, checked against its sum. Raises ``ModelError``."""
-    return located(str(WEIGHTS))
 
 
 class WordsEngine:

@@ -12,9 +12,9 @@ from agent.errors import ModelError
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.engine import NOTHING, open_engine
 from agent.model.parts.recogniser import Mode
-from agent.model.parts.words_engine import MOST_STREAMS, WEIGHTS, WordsEngine
+from agent.model.parts.words_engine import MOST_STREAMS, WordsEngine
 from agent.model.small.weights import located
-from agent.model.small.words_runtime import STEP, PhoneRuntime
+from agent.model.small.words_runtime import STEP, WEIGHTS, PhoneRuntime
 from agent.training.voices.flite_voice import FliteVoice
 from agent.training.words_trials import over_the_phone
 from agent.voice import flite
