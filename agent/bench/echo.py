@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from rich.console import Console
 
 from agent.bench.load import StartService, show_figures
@@ -20,7 +23,7 @@ from agent.bench.machine import machine_facts
 from agent.bench.statistics import Proportion, Rate
 from agent.errors import AgentError
 from agent.simulator.caller import CallResult, run_call
-from agent.simulator.energy import agent_spans
+from agent.simulator.energy import Pcm, agent_spans
 from agent.simulator.media import MediaThread
 from agent.simulator.phone import DialFailed
 from agent.simulator.render import Cue
@@ -43,6 +46,8 @@ class EchoCall:
 
     spoken_s: float
     """Our speech, by the energy rule on the wire."""
+    back_db: float
+    """How loud the caller's channel was against ours: that there was an echo at all."""
     ducks: int
     """Our voice was turned down for it (floor: overlap)."""
     yields: int
@@ -55,13 +60,14 @@ class EchoCall:
     """Of these, not heard to their last word."""
 
 
-def echo_call(timeline: Sequence[Mapping[str, Any]], spoken_s: float) -> EchoCall:
+def echo_call(timeline: Sequence[Mapping[str, Any]], spoken_s: float, back_db: float) -> EchoCall:
     """Counts from the service's own timeline of a call whose caller made no sound. Pure."""
     floor = [_data(entry) for entry in timeline if entry.get("kind") == "floor"]
     turns = [_data(entry) for entry in timeline if entry.get("kind") == "turn"]
     said = _utterances(timeline)
     return EchoCall(
         spoken_s=spoken_s,
+        back_db=back_db,
         ducks=sum(one.get("after") == "overlap" != one.get("before") for one in floor),
         yields=sum(one.get("after") == "yielding" != one.get("before") for one in floor),
         turns=sum(one.get("phase") == "started" for one in turns),
@@ -95,6 +101,7 @@ def echo_figures(calls: Sequence[EchoCall]) -> dict[str, Any]:
     return {
         "counted_calls": len(calls),
         "spoken_minutes": round(minutes, 2),
+        "came_back_db": round(statistics.median(one.back_db for one in calls), 1) if calls else None,
         "self_interruptions": Rate(sum(one.yields for one in calls), minutes).to_json(),
         "ducks": Rate(sum(one.ducks for one in calls), minutes).to_json(),
         "false_turns": Rate(sum(one.turns for one in calls), minutes).to_json(),
@@ -201,7 +208,11 @@ async def run_echo(
         with MediaThread() as media:
             results = await _place(scripts, media, service.sip_uri, at_once)
         told = [(one, await fetch_timeline(service.http_url, one.book)) for one in results]
-    counted = [echo_call(timeline, _spoken_s(result)) for result, timeline in told if timeline]
+    counted = [
+        echo_call(timeline, _spoken_s(result), level_against(result.caller, result.agent))
+        for result, timeline in told
+        if timeline
+    ]
     return {
         "echo": {"level_db": level_db, "delay_ms": delay_ms},
         "calls": calls,
@@ -233,6 +244,13 @@ async def _place(scripts: Sequence[Script], media: MediaThread, uri: str, at_onc
 def _cues(script: Script) -> tuple[Cue, ...]:
     """Nothing is rendered: no step has a sound."""
     return tuple(Cue(step=step, item=f"{index}") for index, step in enumerate(script.steps))
+
+
+def level_against(back: Pcm, sent: Pcm) -> float:
+    """Power of one channel over that of another, in dB; no lower than a thousandth of a sample."""
+    powers = [float(np.mean(np.square(pcm, dtype=np.float64))) if len(pcm) else 0.0 for pcm in (back, sent)]
+    low, high = (max(power, 1e-6) for power in powers)
+    return 10 * math.log10(low / high)
 
 
 def _spoken_s(result: CallResult) -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agent.brain.flow.load import load_dialogue
 from agent.brain.flow.spec import DialogueSpec, Lines
 from agent.model.parts.recogniser import Mode
+from agent.scheduler.floor.profile import FloorProfile
 from agent.simulator.network import NetworkProfile, Wire
 from agent.simulator.render import Renderer
 from agent.training.channel.codec import g711
@@ -50,12 +51,24 @@ class Condition(StrEnum):
     """Steady noise, 10 dB below the caller."""
     LOSS = "loss2_jitter30"
     """2 % of the packets lost, each up to 30 ms late, through the edge's own playout buffer and concealment."""
+    OVER = "over"
+    """We speak, and nothing of it comes back: heard for what takes the floor, too (``Mode.OVERLAP``)."""
     ECHO20 = "echo20"
-    """We speak; our voice comes back 20 dB below how it was sent, after 150 ms."""
+    """We speak; our voice comes back 20 dB below how it was sent, after 150 ms, as loud to the end of the saying."""
     ECHO30 = "echo30"
+    DUCK20 = "duck20"
+    """As ``echo20``, but our voice is turned down as the floor does it, 0.2 s into the saying."""
+    DUCK30 = "duck30"
 
 
-ECHO_DB: Final = {Condition.ECHO20: -20.0, Condition.ECHO30: -30.0}
+ECHO_DB: Final = {
+    Condition.ECHO20: -20.0,
+    Condition.ECHO30: -30.0,
+    Condition.DUCK20: -20.0,
+    Condition.DUCK30: -30.0,
+}
+DUCKED: Final = (Condition.DUCK20, Condition.DUCK30)
+DUCK_AFTER_S: Final = 0.2
 
 
 def under(trials: Sequence[Trial], wanted: Sequence[Condition], dialogue: Path, *, seed: int) -> Iterator[Trial]:
@@ -78,8 +91,11 @@ def _made(trial: Trial, condition: Condition, own: Pcm, rng: Rng) -> Trial:
             return replace(trial, group=group, pcm=noisy(trial.pcm, rng))
         case Condition.LOSS:
             return replace(trial, group=group, pcm=through_the_network(trial.pcm, int(rng.integers(1 << 31))))
+        case Condition.OVER:
+            return replace(trial, group=group, mode=Mode.OVERLAP)
         case _:
-            return replace(trial, group=group, pcm=echoed(trial.pcm, own, ECHO_DB[condition], rng), mode=Mode.OVERLAP)
+            pcm = echoed(trial.pcm, own, ECHO_DB[condition], rng, is_ducked=condition in DUCKED)
+            return replace(trial, group=group, pcm=pcm, mode=Mode.OVERLAP)
 
 
 def noisy(pcm: Pcm, rng: Rng, snr_db: float = NOISY_DB) -> Pcm:
@@ -88,11 +104,14 @@ def noisy(pcm: Pcm, rng: Rng, snr_db: float = NOISY_DB) -> Pcm:
     return _sent(to_float(pcm) + sounds.bed(pcm.size, rng) * gain)
 
 
-def echoed(pcm: Pcm, own: Pcm, level_db: float, rng: Rng) -> Pcm:
+def echoed(pcm: Pcm, own: Pcm, level_db: float, rng: Rng, *, is_ducked: bool = False) -> Pcm:
     """``own`` speaks from before the saying to its end; what was sent ``ECHO_S`` ago comes back."""
     first = int(rng.integers(own.size)) - round(ECHO_S * 8000)
+    back_db = np.full(pcm.size, level_db, np.float32)
+    if is_ducked:
+        back_db[round((LEAD_S + DUCK_AFTER_S + ECHO_S) * 8000) :] += FloorProfile().duck_db
     back = np.take(own, np.arange(first, first + pcm.size), mode="wrap")
-    return _sent(to_float(pcm) + to_float(back) * np.float32(10 ** (level_db / 20)))
+    return _sent(to_float(pcm) + to_float(back) * np.power(np.float32(10), back_db / np.float32(20)))
 
 
 def _sent(mixed: NDArray[np.float32]) -> Pcm:

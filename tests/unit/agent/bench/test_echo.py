@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
-from agent.bench.echo import EchoCall, echo_call, echo_figures, echo_script
+from agent.bench.echo import EchoCall, echo_call, echo_figures, echo_script, level_against
 from agent.bench.statistics import Rate
 from agent.simulator.script import Echo, Keys, Sound
 
@@ -39,17 +40,18 @@ TIMELINE = [
 
 
 def test_ducks_and_yields_are_counted_apart() -> None:
-    found = echo_call(TIMELINE, 30.0)
-    assert found == EchoCall(spoken_s=30.0, ducks=2, yields=1, turns=1, utterances=2, cut=1)
+    found = echo_call(TIMELINE, 30.0, -20.0)
+    assert found == EchoCall(spoken_s=30.0, back_db=-20.0, ducks=2, yields=1, turns=1, utterances=2, cut=1)
 
 
 def test_a_call_without_trouble_counts_nothing() -> None:
-    assert echo_call([*utterance(1), floor("open", "agent"), floor("agent", "open")], 10.0).ducks == 0
+    assert echo_call([*utterance(1), floor("open", "agent"), floor("agent", "open")], 10.0, -20.0).ducks == 0
 
 
 def test_rates_are_per_minute_of_our_speech() -> None:
-    figures = echo_figures([echo_call(TIMELINE, 30.0), echo_call(TIMELINE, 90.0)])
+    figures = echo_figures([echo_call(TIMELINE, 30.0, -20.0), echo_call(TIMELINE, 90.0, -21.0)])
     assert figures["spoken_minutes"] == 2.0
+    assert figures["came_back_db"] == -20.5
     assert figures["self_interruptions"]["per_minute"] == 1.0
     assert figures["ducks"]["per_minute"] == 2.0
     assert figures["cut_utterances"]["share"] == 0.5
@@ -75,3 +77,9 @@ def test_the_caller_makes_no_sound() -> None:
     assert not [step for step in steps if isinstance(step, Sound)]
     assert [step for step in steps if isinstance(step, Keys)]
     assert isinstance(steps[0], Echo)
+
+
+def test_the_level_of_what_came_back_is_measured() -> None:
+    sent = np.random.default_rng(1).normal(0, 3000, 8000).astype(np.int16)
+    assert level_against((sent / 10).astype(np.int16), sent) == pytest.approx(-20.0, abs=0.1)
+    assert level_against(np.zeros(8000, np.int16), sent) < -100.0

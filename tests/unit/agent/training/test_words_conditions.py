@@ -10,6 +10,7 @@ import pytest
 from agent.brain.flow.load import load_dialogue
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.recogniser import Mode
+from agent.scheduler.floor.profile import FloorProfile
 from agent.simulator.energy import levels
 from agent.training.words_compare import Judged, compared, comparison, scores_of
 from agent.training.words_conditions import Condition, echoed, noisy, own_lines, through_the_network, under
@@ -56,6 +57,13 @@ def test_our_voice_comes_back_as_loud_as_was_said() -> None:
     assert level_db(back) == pytest.approx(-40.0, abs=0.5)
 
 
+def test_our_voice_is_turned_down_in_the_middle_of_the_saying() -> None:
+    own, quiet = sound(5.0, level_db=-20.0), np.zeros(16000, np.int16)
+    back = echoed(quiet, own, -20.0, np.random.default_rng(1), is_ducked=True)
+    assert level_db(back[:4800]) == pytest.approx(-40.0, abs=0.5)
+    assert level_db(back[5600:]) == pytest.approx(-40.0 + FloorProfile().duck_db, abs=1.0)
+
+
 def test_noise_lies_ten_decibels_under_the_caller() -> None:
     quiet = noisy(np.zeros(16000, np.int16), np.random.default_rng(1))
     assert level_db(quiet) == pytest.approx(LEVEL_DB - 10.0, abs=1.5)
@@ -68,6 +76,12 @@ def test_each_clean_trial_is_tried_under_each_condition_and_others_under_none() 
     assert {one.mode for one in made} == {Mode.ANSWER}
     again = list(under([trial(), trial("digit/fsdd_theo 10 dB")], wanted[::-1], PARCEL, seed=5))[::-1]
     assert all(np.array_equal(one.pcm, other.pcm) for one, other in zip(made, again, strict=True))
+
+
+def test_what_is_said_over_our_voice_is_heard_as_such() -> None:
+    (made,) = under([trial()], [Condition.OVER], PARCEL, seed=5)
+    assert made.mode is Mode.OVERLAP
+    assert np.array_equal(made.pcm, trial().pcm)
 
 
 def test_own_lines_are_said_as_they_stand() -> None:
