@@ -196,7 +196,7 @@ class Dialogue:
                 pass
 
     def _paused(self, event: TurnPaused) -> None:
-        word = self._listening.word_for(event, self._expect)
+        word = self._listening.word_for(event, self._expect) if self._spoken is None else None
         if word is not None and self._mouth.idle:
             self._mouth.say(word)
         self._preparing.begin(event, self._turn(event))

@@ -154,9 +154,13 @@ def log_from_timeline(
     started: dict[Any, tuple[float, str]] = {}
     for entry in entries:
         data = entry.get("data") or {}
-        if entry.get("kind") != "utterance" or not isinstance(data, Mapping):
+        if not isinstance(data, Mapping):
             continue
         at, number = float(entry.get("at_ms", 0)) / 1000 + offset_s, data.get("number")
+        if entry.get("kind") == "backchannel":
+            utterances.append(_logged({"heard": data.get("text", ""), "why": "played"}, at, at + BACKCHANNEL_MAX_S, ""))
+        if entry.get("kind") != "utterance":
+            continue
         if data.get("phase") == "started":
             started[number] = (at, str(data.get("text", "")))
         elif data.get("phase") == "ended" and number in started:

@@ -9,7 +9,7 @@ from agent.brain.native import NativeBrain
 from agent.brain.protocol import CallFacts, SpokenConversation
 from agent.brain.triggers import parse_triggers
 from agent.events.names import WebhookEvent
-from agent.pool.messages import BeginUtterance, UtteranceEnded, UtteranceStarted, WeaveText
+from agent.pool.messages import BeginUtterance, TurnPaused, TurnStarted, UtteranceEnded, UtteranceStarted, WeaveText
 from agent.scheduler.own_speech import OWN
 from tests.unit.agent.call_fakes import CALL
 from tests.unit.agent.test_session import Rig, running
@@ -55,6 +55,15 @@ class SpokenRig(Rig):
 async def test_conversation_of_a_model_is_recognised_by_its_methods() -> None:
     assert isinstance(SpokenRig().conversation, SpokenConversation)
     assert not isinstance(Rig().conversation, SpokenConversation)
+
+
+async def test_model_that_speaks_shows_by_itself_that_it_listens() -> None:
+    rig = SpokenRig()
+    async with running(rig):
+        rig.seat.emit(TurnStarted(call_id=CALL, at=0, turn=1))
+        rig.seat.emit(TurnPaused(call_id=CALL, at=80_000, turn=1, revision=1, words=("so",), confidence=0.9))
+        await rig.settle()
+        assert rig.seat.of(BeginUtterance) == []
 
 
 async def test_nothing_is_said_beside_the_model() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from agent.bench.duplex import match_controls
 from agent.bench.evidence import AgentChannel, LoggedUtterance, ServiceLog, log_from_timeline
+from agent.simulator.energy import Span
 from agent.simulator.truth import EventType
 from tests.unit.agent.bench.synthetic import call, event, spoken, turn
 
@@ -50,6 +51,13 @@ def test_a_backchannel_of_the_agent_is_short_and_listed() -> None:
     log = ServiceLog(utterances=(said(2.0, 2.4, "Mhm."), said(5.0, 5.4, "No.")), backchannels=frozenset({"mhm"}))
     agent = AgentChannel(spoken((2.0, 2.4), (5.0, 5.4)))
     assert [log.is_backchannel(segment) for segment in agent.segments] == [True, False]
+
+
+def test_a_word_of_ours_that_we_listen_is_a_backchannel_and_no_answer() -> None:
+    entries = [{"at_ms": 2000, "kind": "backchannel", "data": {"text": "I see."}}]
+    log = log_from_timeline(entries, offset_s=0.1, backchannels=("I see",))
+    assert log.is_backchannel(Span(2.15, 2.6))
+    assert not log.is_backchannel(Span(4.0, 4.4))
 
 
 def test_stopping_is_only_defined_while_speaking() -> None:
