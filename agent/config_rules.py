@@ -32,6 +32,7 @@ HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+:[ \t]*[^\r\n\x00]*")
 TARGET = re.compile(r"[A-Za-z0-9_ -]{1,40}=(sips?|tel):\S+")
 SECRET_BYTES = range(24, 65)  # Standard Webhooks specification, "Signature scheme"
 MOST_DECISION_S = 4.0
+MOST_ASIDE_WORDS = 4
 """Longest that a caller may wait for ``call.incoming``."""
 
 
@@ -96,6 +97,13 @@ def address_or_empty(value: object) -> str | None:
     except ValueError:
         return f"must be an IP address, not {value!r}"
     return "must be an address that a peer can send to" if address.is_unspecified or address.is_multicast else None
+
+
+def short_texts(value: object) -> str | None:
+    """Each is said within a pause of the caller."""
+    texts = value if isinstance(value, tuple) else ()
+    wrong = next((text for text in texts if not 0 < len(text.split()) <= MOST_ASIDE_WORDS), None)
+    return None if wrong is None else f"must be texts of one to {MOST_ASIDE_WORDS} words, not {wrong!r}"
 
 
 def not_empty(value: object) -> str | None:
@@ -337,7 +345,7 @@ VALUES: dict[str, Rule] = (
     | {f"agent.floor.{name}_ms": ONE_OR_MORE for name in ("yield_after", "yield_judged", "backstop", "max_turn")}
     | {"agent.floor.duck_db": between(-60, 0)}
     | {"agent.behaviour.interrupt_confidence": SCORE, "agent.behaviour.interrupt_after_ms": NOT_NEGATIVE}
-    | {"agent.behaviour.backchannel_after_ms": ONE_OR_MORE}
+    | {"agent.behaviour.backchannel_after_ms": ONE_OR_MORE, "agent.behaviour.backchannel_phrases": short_texts}
 )
 
 

@@ -16,6 +16,7 @@ EXPECT = st.builds(
     Expect,
     kind=st.sampled_from(ExpectKind),
     digits=st.none() | st.integers(1, 12),
+    over=st.booleans(),
     phrases=st.lists(st.text("ab()[]| ", max_size=20), max_size=3).map(tuple),
     also_yes_no=st.booleans(),
 )

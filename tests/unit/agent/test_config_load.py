@@ -120,6 +120,8 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({"agent.decision_budget_s": 5}, "agent.decision_budget_s", "at most 4"),
         ({"agent.floor.speech_off": 0.9}, "agent.floor.speech_off", "speech_on"),
         ({"agent.floor.silence_limits_ms": [2, 1]}, "agent.floor.silence_limits_ms", "grow"),
+        ({"agent.behaviour.interrupt_confidence": 1.5}, "agent.behaviour.interrupt_confidence", "0 to 1"),
+        ({"agent.behaviour.backchannel_phrases": ["Okay.", " "]}, "agent.behaviour.backchannel_phrases", "one to 4"),
         ({"store.url": "mysql://x"}, "store.url", "sqlite:PATH"),
         ({"webhooks.secret": "whsec_???"}, "webhooks.secret", "base64"),
         ({"webhooks.secret": "whsec_c2hvcnQ="}, "webhooks.secret", "24 to 64 bytes"),
