@@ -131,7 +131,7 @@ class Front:
         brain = open_brain(config, more_tools=mcp.specs)
         if isinstance(brain, contextlib.AbstractAsyncContextManager):
             await stack.enter_async_context(brain)
-        self._voice = open_voice(config, self._voice_died, self._voice_changed)
+        self._voice = open_voice(config, self._voice_died, self._voice_changed, self._words_estimated)
         await self._voice.start()
         stack.push_async_callback(self._voice.stop)
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
@@ -190,6 +190,9 @@ class Front:
     def _voice_changed(self, before: VoiceInfo, now: VoiceInfo | None, why: str) -> None:
         speaks = now.name if now is not None else "none"
         self._log.warning(LogEvent.VOICE_CHANGED, before=before.name, speaks=speaks, why=why)
+
+    def _words_estimated(self, voice: str, why: str) -> None:
+        self._log.warning(LogEvent.VOICE_WORDS_ESTIMATED, voice=voice, why=why)
 
     async def _preload(self, phrases: list[str]) -> None:
         try:

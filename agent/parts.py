@@ -149,10 +149,13 @@ def _text_of(path: str, key: str) -> str:
         raise ConfigError(key, f"{path} cannot be read: {wrong}") from None
 
 
-def open_voice(config: Config, on_death: Callable[[int], None], told: Told) -> FallbackVoice:
+def open_voice(
+    config: Config, on_death: Callable[[int], None], told: Told, on_estimated: Callable[[str, str], None]
+) -> FallbackVoice:
     """The voice with those behind it, none of them started yet.
 
-    ``on_death(pid)`` is told of each process that ended by itself, ``told`` of each change of the voice.
+    ``on_death(pid)`` is told of each process that ended by itself, ``told`` of each change of the voice,
+    ``on_estimated(voice, why)`` once of each that speaks words which cannot be found in its audio.
     """
     voice = config.voice
     own = ProcessVoice(
@@ -163,6 +166,7 @@ def open_voice(config: Config, on_death: Callable[[int], None], told: Told) -> F
         on_death=on_death,
         model=located(config.models.folder, voice.model),
         program=voice.program,
+        on_estimated=on_estimated,
     )
     behind = [
         ProcessVoice(
@@ -171,6 +175,7 @@ def open_voice(config: Config, on_death: Callable[[int], None], told: Told) -> F
             processes=voice.processes,
             cache_phrases=voice.cache_phrases,
             on_death=on_death,
+            on_estimated=on_estimated,
         )
         for other in others(own.engine)
     ]

@@ -144,6 +144,10 @@ def table(result: dict[str, Any]) -> str:
         "wall": lambda row: f"{row['first_clause_wall_ms']:.0f} ms",
         "word errors": lambda row: f"{row['word_errors_percent']} %" if "word_errors_percent" in row else "-",
     }
-    lines = [tuple(columns), *[tuple(cell(row) for cell in columns.values()) for row in result["voices"]]]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(columns))]
+    return in_columns([tuple(columns), *[tuple(cell(row) for cell in columns.values()) for row in result["voices"]]])
+
+
+def in_columns(lines: Sequence[tuple[str, ...]]) -> str:
+    """Cells of equal number, one below the other."""
+    widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)

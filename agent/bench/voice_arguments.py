@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", action="append", default=[], type=voice_spec, metavar="ENGINE[:NAME][@MODEL]",
                         help="flite:rms, pico, kokoro:af_heart@kokoro-en, piper@FOLDER; may be repeated")  # fmt: skip
     parser.add_argument("--listener", default="", metavar="NAME", help="a Whisper model that hears them, or a folder")
+    parser.add_argument("--word-times", action="store_true",
+                        help="instead: errors of word times that are estimated or found in the audio, beside voices "
+                             "that know theirs, and the lag of our ears")  # fmt: skip
     parser.add_argument("--program", default="piper", help="the program of piper")
 
 

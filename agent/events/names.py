@@ -129,6 +129,7 @@ class LogEvent(StrEnum):
     VOICE_LIVE = "voice.live"
     VOICE_FAILED = "voice.failed"
     VOICE_CHANGED = "voice.changed"
+    VOICE_WORDS_ESTIMATED = "voice.words_estimated"
     EARS_LIVE = "ears.live"
     EARS_LOST = "ears.lost"
     EARS_BACK = "ears.back"

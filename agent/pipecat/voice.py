@@ -55,7 +55,7 @@ class PipecatVoice:
 
     @property
     def info(self) -> VoiceInfo:
-        return VoiceInfo(name=f"pipecat:{self._spec.service}", exact_word_times=False, why="named in the agent's file")
+        return VoiceInfo(name=f"pipecat:{self._spec.service}", word_times="estimated", why="named in the agent's file")
 
     @property
     def pids(self) -> list[int]:

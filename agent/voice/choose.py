@@ -11,6 +11,8 @@ from agent.voice import flite, kokoro, pico, piper
 
 DEFAULT_NAMES = {"flite": "rms", "pico": "en-US", "marker": ""}
 """The best of each engine on a telephone."""
+EXACT = ("flite", "marker")
+"""Engines that know their word times."""
 LOADED = ("kokoro", "piper")
 """Engines that speak with a model of the user's (``voice.model``)."""
 
@@ -82,7 +84,7 @@ def _automatic(name: str) -> Choice:
         absent = flite.missing(wanted)
         if absent is None:
             return Choice(engine="flite", name=wanted, why="libflite1 is present: exact word times")
-        why = f"libflite1 is absent ({absent}): word times are estimated inside a clause"
+        why = f"libflite1 is absent ({absent}): word times are not known by the voice"
     else:
         absent, why = None, f"voice.name = {name} is a voice of pico"
     no_pico = pico.missing()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,12 @@ import numpy as np
 from agent.config import VoiceConfig
 from agent.errors import VoiceFailed
 from agent.voice.cache import Phrase, PhraseCache
-from agent.voice.choose import LOADED, choose
+from agent.voice.choose import EXACT, LOADED, choose
 from agent.voice.clauses import Clause, spans, split
 from agent.voice.engine import ClauseJob, Times
-from agent.voice.protocol import SpeechChunk, VoiceInfo
+from agent.voice.protocol import SpeechChunk, VoiceInfo, WordTimes
 from agent.voice.shape import RATE_HZ, Pcm
-from agent.voice.wire import Frame, Kind, unpack_audio, unpack_times
+from agent.voice.wire import Frame, Kind, unpack_audio, unpack_ready, unpack_times
 from agent.voice.worker import Request, VoiceWorker, spawner
 from agent.voice.workers import VoiceWorkers
 
@@ -32,8 +33,6 @@ SILENCE_TIMEOUT_S: Final = 5.0
 SLOW_START_TIMEOUT_S: Final = 60.0
 SLOW_SILENCE_TIMEOUT_S: Final = 30.0
 """Of engines that load a model and give a clause at once: a long clause takes seconds of CPU."""
-EXACT: Final = ("flite", "marker")
-"""Engines that know their word times."""
 PRELOAD_SLACK_MS: Final = 60_000
 """Nobody waits for a phrase that is rendered ahead of time."""
 TRIES: Final = 2
@@ -53,22 +52,26 @@ class ProcessVoice:
         on_death: Callable[[int], None] | None = None,
         model: str = "",
         program: str = "piper",
+        on_estimated: Callable[[str, str], None] | None = None,
     ) -> None:
         """``engine``, ``name``, ``model`` and ``program`` as in ``VoiceConfig`` (``auto``, empty = the best).
 
-        ``on_death(pid)`` is told of every process that ended by itself. Raises ``ConfigError`` when this host has no
-        such voice.
+        ``on_death(pid)`` is told of every process that ended by itself, ``on_estimated(voice, why)`` once, of the first
+        clause whose words could not be found in its audio. Raises ``ConfigError`` when this host has no such voice.
         """
         choice = choose(VoiceConfig(engine=engine, name=name, model=model, program=program))
         self._engine, self._name = choice.engine, choice.handed
         loads = choice.engine in LOADED
         self._start_s = SLOW_START_TIMEOUT_S if loads else START_TIMEOUT_S
         self._silence_s = SLOW_SILENCE_TIMEOUT_S if loads else SILENCE_TIMEOUT_S
+        self._why = choice.why
         self._count = processes
         spawn = spawner(self._engine, self._name)
         self._workers = VoiceWorkers(spawn, what="voice process", on_death=on_death)
         self.cache = PhraseCache(0 if self._engine == "marker" else cache_phrases)  # its words depend on their place
-        self._info = VoiceInfo(name=choice.label, exact_word_times=choice.engine in EXACT, why=choice.why)
+        self._on_estimated = on_estimated
+        times: WordTimes = "exact" if choice.engine in EXACT else "estimated"
+        self._info = VoiceInfo(name=choice.label, word_times=times, why=choice.why)
 
     @property
     def info(self) -> VoiceInfo:
@@ -86,7 +89,12 @@ class ProcessVoice:
 
     async def start(self) -> None:
         """Start the processes and warm them up. Raises ``VoiceFailed``."""
-        await self._workers.start(self._count, within_s=self._start_s)
+        told = unpack_ready(await self._workers.start(self._count, within_s=self._start_s))
+        if told is not None:
+            times, why = told
+            self._info = replace(
+                self._info, word_times=times, why=f"{self._why}; word times: {why}" if why else self._why
+            )
 
     async def stop(self) -> None:
         await self._workers.stop()
@@ -134,7 +142,8 @@ class ProcessVoice:
         return np.zeros(pause_ms * RATE_HZ // 1000, np.int16)
 
     async def _pieces(self, clause: Clause, slack_ms: int) -> AsyncGenerator[tuple[Pcm, Times | None], None]:
-        """Audio of one clause without its pause, its word times with the first piece; survives a process's death."""
+        """Audio of one clause without its pause and its word times: with the first piece, and again where they are put
+        right behind it; survives a process's death."""
         job = job_of(clause)
         heard: list[Pcm] = []
         times: Times | None = None
@@ -147,7 +156,11 @@ class ProcessVoice:
                 while (frame := await _next_frame(worker, request, self._silence_s)) is not None:
                     ended = frame.kind in (Kind.END, Kind.FAILED)
                     if frame.kind is Kind.TIMES:
-                        times = times or unpack_times(frame.payload)
+                        if known:
+                            continue  # those of the earlier try are as good
+                        before, times = times, unpack_times(frame.payload)
+                        if heard and times != before:
+                            yield np.zeros(0, np.int16), times
                     elif frame.kind is Kind.AUDIO:
                         pcm = unpack_audio(frame.payload)
                         pcm, known = pcm[known:], max(0, known - pcm.size)
@@ -157,11 +170,17 @@ class ProcessVoice:
                     elif frame.kind is Kind.FAILED:
                         raise VoiceFailed(frame.payload.decode())
                     elif times is not None and heard:
+                        self._estimated(frame.payload)
                         self.cache.put(self._key(clause), Phrase(np.concatenate(heard), times))
                         return
             finally:
                 worker.finish(request, cancel=not ended)
         raise VoiceFailed("the voice processes died over this clause")
+
+    def _estimated(self, why: bytes) -> None:
+        if why and self._on_estimated is not None:
+            told, self._on_estimated = self._on_estimated, None
+            told(self._info.name, why.decode())
 
 
 async def _next_frame(worker: VoiceWorker, request: Request, silence_s: float) -> Frame | None:

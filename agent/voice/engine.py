@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.errors import AgentError
+
 Times = tuple[tuple[int, int], ...]
 """``(start, end)`` of each word in 8 kHz samples from the clause's start."""
 
@@ -44,6 +46,10 @@ class Engine(Protocol):
     def say(self, job: ClauseJob, emit: Emit) -> None:
         """Speak one clause piece by piece. Raises ``VoiceFailed``."""
         ...
+
+
+class NotAligned(AgentError):
+    """The words of a clause could not be found in its audio."""
 
 
 def spread(groups: Sequence[str], spoken: Times) -> Times:

@@ -108,7 +108,12 @@ class FallbackVoice:
         """For ``/healthz``: the chosen voice, or one that speaks in place of it, be it in one call only."""
         line = next((line for line in (self._shared, *self._lines) if line.is_makeshift), self._shared)
         info, first = line.live.voice.info, line.order[0]
-        shown: dict[str, Any] = {"name": info.name, "exact_word_times": info.exact_word_times, "why": info.why}
+        shown: dict[str, Any] = {
+            "name": info.name,
+            "exact_word_times": info.exact_word_times,
+            "word_times": info.word_times,
+            "why": info.why,
+        }
         if line.is_makeshift:
             shown |= {"why": line.why, "instead_of": first.voice.info.name, "failures": first.failures}
         return shown

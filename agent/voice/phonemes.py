@@ -163,7 +163,7 @@ class Lexicon:
 
     def say(self, word: str, *, last: bool = False) -> str:
         """Phonemes of one lower-case word; never empty for a word with letters."""
-        return self._get(word, last=last) or self._derived(word) or _by_rules(word)
+        return self._get(word, last=last) or self._derived(word) or by_rules(word)
 
     def _get(self, word: str, *, last: bool) -> str | None:
         said = self._entries.get(word)
@@ -212,8 +212,8 @@ def _is_letter(spoken: Sequence[str], index: int) -> bool:
     return any(len(other) == 1 and other.isupper() for other in beside)
 
 
-def _by_rules(word: str) -> str:
-    """Sounds of a word by its letters, the first vowel stressed."""
+def by_rules(word: str) -> str:
+    """Sounds of a lower-case word by its letters, the first vowel stressed; empty for a word without letters."""
     left, out = _LETTERS.sub("", word).replace("'", ""), ""
     if len(left) > 3 and left.endswith("e") and left[-2] not in "aeiou":
         left = left[:-1]

@@ -3,6 +3,9 @@
 Synthesis holds the interpreter's lock, so it must not live beside an event loop. While a clause is spoken the socket
 is looked at between pieces: a cancelled clause stops there. The process ends when its owner's end of the socket
 closes.
+
+Where the engine does not know its word times, the clause goes out with an estimate at once and waits in the queue
+again, to have its words found in its audio: later than any clause whose hearer runs out of audio before.
 """
 
 from __future__ import annotations
@@ -13,21 +16,24 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agent.errors import VoiceFailed
-from agent.voice.engine import ClauseJob, Engine, Times
-from agent.voice.wire import Frame, FrameReader, Kind, pack, pack_audio, pack_times, unpack_job
+from agent.errors import ModelError, VoiceFailed
+from agent.voice.engine import ClauseJob, Engine, NotAligned, Times
+from agent.voice.protocol import WordTimes
+from agent.voice.shape import RATE_HZ, Pcm
+from agent.voice.wire import Frame, FrameReader, Kind, pack, pack_audio, pack_ready, pack_times, unpack_job
 
 MOST_QUEUED: Final = 256
 """Clauses that wait; above it new ones are refused (their utterances fail, running ones go on)."""
 FIRST_PIECE: Final = 160
 MOST_PIECE: Final = 1280
 """Samples of a message: 20 ms first, then twice as many each time up to 160 ms, so that the front has less to do."""
+READY: Final = pack(Kind.READY, 0)
 WARM_UP: Final = ClauseJob(("ready", "to", "speak"), ".", 0)
 
 
@@ -58,6 +64,26 @@ def make_engine(engine: str, name: str) -> Engine:
     raise VoiceFailed(f"unknown voice engine {engine!r}")
 
 
+class Aligner(Protocol):
+    """Finds words in their audio (``agent.voice.aligned``)."""
+
+    def times(self, job: ClauseJob, pcm: Pcm, go_on: Callable[[], bool]) -> Times | None:
+        """Times of the job's words; ``None`` when told not to go on. Raises ``NotAligned``."""
+        ...
+
+
+def make_aligner(engine: Engine) -> tuple[Aligner | None, WordTimes, str]:
+    """What finds the words of an engine that does not know their times; the kind of times that come out, and why."""
+    if engine.exact:
+        return None, "exact", ""
+    from agent.voice.aligned import open_aligner
+
+    try:
+        return open_aligner(), "aligned", "found in the audio by our own ears"
+    except ModelError as lacking:
+        return None, "estimated", f"our own ears cannot find them: {lacking}"
+
+
 class OwnerGone(Exception):
     """The other end of the socket is closed."""
 
@@ -69,14 +95,21 @@ class _Waiting:
     deadline_s: float
     request: int
     job: ClauseJob = field(compare=False)
+    said: Pcm | None = field(compare=False, default=None)
+    """Its audio, where only its words are still to be found in it."""
 
 
 class VoiceServer:
     """Speaks what its owner asks for: first the clause whose hearer runs out of audio first."""
 
-    def __init__(self, sock: socket.socket, engine: Engine) -> None:
+    def __init__(
+        self, sock: socket.socket, engine: Engine, aligner: Aligner | None = None, ready: bytes = READY
+    ) -> None:
+        """``ready``: the message that says so."""
         self._sock = sock
         self._engine = engine
+        self._aligner = aligner
+        self._ready = ready
         self._reader = FrameReader()
         self._queue: list[_Waiting] = []
         self._current = 0
@@ -85,27 +118,57 @@ class VoiceServer:
     def run(self) -> None:
         """Serve until the owner goes."""
         try:
-            self._send(pack(Kind.READY, 0))
+            self._send(self._ready)
             while True:
                 while not self._queue:
                     self._receive()
                 waiting = heapq.heappop(self._queue)
-                self._serve(waiting.request, waiting.job)
+                self._current, self._cancelled = waiting.request, False
+                if waiting.said is None:
+                    self._say(waiting)
+                else:
+                    self._find_words(waiting, waiting.said)
+                self._current = 0
         except (OwnerGone, BrokenPipeError, ConnectionResetError):
             return
 
-    def _serve(self, request: int, job: ClauseJob) -> None:
-        self._current, self._cancelled = request, False
+    def _say(self, waiting: _Waiting) -> None:
+        request = waiting.request
         pieces = _Pieces(self, request)
         try:
-            self._engine.say(job, pieces.emit)
+            self._engine.say(waiting.job, pieces.emit)
         except VoiceFailed as failed:
             self._send(pack(Kind.FAILED, request, str(failed).encode()))
+            return
+        if self._cancelled:
+            return
+        pieces.flush()
+        if self._aligner is None:
+            self._send(pack(Kind.END, request))
+            return
+        said = np.concatenate(pieces.said)
+        deadline_s = waiting.deadline_s + said.size / RATE_HZ / 2  # half of it has been heard
+        heapq.heappush(self._queue, _Waiting(deadline_s, request, waiting.job, said))
+
+    def _find_words(self, waiting: _Waiting, said: Pcm) -> None:
+        """Put the clause's word times right, unless a more urgent one comes: then later, from the beginning."""
+        assert self._aligner is not None
+        why = ""
+        try:
+            times = self._aligner.times(waiting.job, said, lambda: self.wanted() and not self._is_urgent(waiting))
+        except NotAligned as stays:
+            why = str(stays)
         else:
-            if not self._cancelled:
-                pieces.flush()
-                self._send(pack(Kind.END, request))
-        self._current = 0
+            if self._cancelled:
+                return
+            if times is None:
+                heapq.heappush(self._queue, waiting)
+                return
+            self._send(pack_times(waiting.request, times))
+        self._send(pack(Kind.END, waiting.request, why.encode()))
+
+    def _is_urgent(self, than: _Waiting) -> bool:
+        return bool(self._queue) and self._queue[0] < than
 
     def wanted(self) -> bool:
         """Look at the socket without waiting; false once the current clause is cancelled."""
@@ -145,12 +208,14 @@ class _Pieces:
 
     def __init__(self, server: VoiceServer, request: int) -> None:
         self._server, self._request = server, request
-        self._held: list[NDArray[np.int16]] = []
+        self.said: list[Pcm] = []
+        self._held: list[Pcm] = []
         self._size, self._target = 0, FIRST_PIECE
 
-    def emit(self, pcm: NDArray[np.int16], times: Times | None) -> bool:
+    def emit(self, pcm: Pcm, times: Times | None) -> bool:
         if times is not None:
             self._server.send(pack_times(self._request, times))
+        self.said.append(pcm)
         self._held.append(pcm)
         self._size += pcm.size
         if self._size >= self._target:
@@ -169,11 +234,12 @@ def main(fd: int, engine: str, name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the owner, who closes the socket
     sock = socket.socket(fileno=fd)
     try:
-        server = VoiceServer(sock, warm(make_engine(engine, name)))
+        speaks = warm(make_engine(engine, name))
     except VoiceFailed as failed:
         sock.sendall(pack(Kind.FAILED, 0, str(failed).encode()))
         return
-    server.run()
+    aligner, word_times, why = make_aligner(speaks)
+    VoiceServer(sock, speaks, aligner, pack_ready(word_times, why)).run()
 
 
 def warm(engine: Engine) -> Engine:

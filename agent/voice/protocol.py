@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+WordTimes = Literal["exact", "aligned", "estimated"]
+"""Known by the voice; found in its audio by our own ears; shared out by length and pauses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +47,14 @@ class VoiceInfo:
 
     name: str
     """``flite:rms``, ``pico:en-US``, ``marker``."""
-    exact_word_times: bool
+    word_times: WordTimes
     why: str
     """Why this one was chosen, for start-up output and ``/healthz``."""
+
+    @property
+    def exact_word_times(self) -> bool:
+        """The voice itself knows them."""
+        return self.word_times == "exact"
 
 
 class Voice(Protocol):

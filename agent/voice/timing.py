@@ -62,15 +62,15 @@ def _share(group: list[str], start: int, end: int) -> list[tuple[int, int]]:
 
 def _stretches(pcm: NDArray[np.int16], count: int, weights: list[float]) -> list[tuple[int, int]]:
     """``count`` stretches of speech: between the longest pauses where they can be heard, else by weight."""
-    pauses = sorted(sorted(_pauses(pcm), key=lambda pause: pause[0] - pause[1])[: count - 1])
-    if count > 1 and len(pauses) == count - 1:
-        edges = [0, *(edge for pause in pauses for edge in pause), pcm.size]
+    longest = sorted(sorted(pauses(pcm), key=lambda pause: pause[0] - pause[1])[: count - 1])
+    if count > 1 and len(longest) == count - 1:
+        edges = [0, *(edge for pause in longest for edge in pause), pcm.size]
         return list(zip(edges[::2], edges[1::2], strict=True))
     cuts = np.round(np.cumsum([0.0, *weights]) / sum(weights) * pcm.size).astype(int).tolist()
     return list(pairwise(cuts))
 
 
-def _pauses(pcm: NDArray[np.int16]) -> list[tuple[int, int]]:
+def pauses(pcm: NDArray[np.int16]) -> list[tuple[int, int]]:
     """Quiet stretches inside the clause, ``(start, end)`` in samples."""
     levels = frame_rms(pcm, FRAME)
     if not levels.size:

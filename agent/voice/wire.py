@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.voice.engine import ClauseJob, Times
+from agent.voice.protocol import WordTimes
 
 HEAD: Final = struct.Struct("!IBI")
 MOST_PAYLOAD: Final = 4 << 20
@@ -23,7 +24,7 @@ MOST_PAYLOAD: Final = 4 << 20
 
 class Kind(IntEnum):
     READY = 1
-    """The engine is warm. Request 0."""
+    """The engine is warm. Request 0. JSON about its word times, from those that find them in their audio."""
     SPEAK = 2
     CANCEL = 3
     TIMES = 4
@@ -31,6 +32,7 @@ class Kind(IntEnum):
     AUDIO = 5
     """int16 at 8 kHz, little endian."""
     END = 6
+    """UTF-8: why the clause's word times stayed estimated, where they should have been found in its audio."""
     FAILED = 7
     """UTF-8 reason."""
     OPEN = 8
@@ -81,6 +83,18 @@ def unpack_job(payload: bytes) -> tuple[ClauseJob, int]:
     """The job and its slack."""
     body = json.loads(payload)
     return ClauseJob(tuple(body["words"]), body["mark"], body["first"]), int(body["slack"])
+
+
+def pack_ready(word_times: WordTimes, why: str) -> bytes:
+    return pack(Kind.READY, 0, json.dumps({"word_times": word_times, "why": why}).encode())
+
+
+def unpack_ready(payload: bytes) -> tuple[WordTimes, str] | None:
+    """What kind of word times the process gives, and why; ``None`` from one that does not say."""
+    if not payload:
+        return None
+    body = json.loads(payload)
+    return body["word_times"], body["why"]
 
 
 def pack_times(request: int, times: Times) -> bytes:

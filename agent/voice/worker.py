@@ -91,8 +91,8 @@ class VoiceWorker:
         """For how long the process has said nothing to anybody."""
         return self._loop.time() - self._heard_at
 
-    async def ready(self, timeout_s: float) -> None:
-        """Wait for the engine. Raises ``VoiceFailed``."""
+    async def ready(self, timeout_s: float) -> bytes:
+        """Wait for the engine; what it says of itself. Raises ``VoiceFailed``."""
         try:
             frame = await self._boot.next(timeout_s)
         except TimeoutError:
@@ -101,6 +101,7 @@ class VoiceWorker:
             raise VoiceFailed("the voice process ended at its start")
         if frame.kind is Kind.FAILED:
             raise VoiceFailed(frame.payload.decode())
+        return frame.payload
 
     def speak(self, job: ClauseJob, slack_ms: int) -> Request:
         """Ask for one clause. Raises ``VoiceFailed`` when the process takes nothing more."""

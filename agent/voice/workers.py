@@ -37,16 +37,16 @@ class VoiceWorkers:
     def __getitem__(self, place: int) -> VoiceWorker:
         return self._workers[place]
 
-    async def start(self, count: int, *, within_s: float) -> None:
-        """Start ``count`` processes and wait until they are ready. Raises ``VoiceFailed``."""
+    async def start(self, count: int, *, within_s: float) -> bytes:
+        """Start ``count`` processes and wait until they are ready; what one says of itself. Raises ``VoiceFailed``."""
         self._stopped = False
         self._workers = [self._spawn() for _ in range(count)]
         try:
-            for worker in self._workers:
-                await worker.ready(within_s)
+            said = [await worker.ready(within_s) for worker in self._workers]
         except VoiceFailed:
             await self._close()
             raise
+        return said[0]
 
     async def stop(self) -> None:
         """End all; none is started any more."""

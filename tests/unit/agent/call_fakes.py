@@ -24,7 +24,7 @@ CALL = "call-1"
 class FakeVoice:
     """A word is 100 ms of silence; each text comes in one piece."""
 
-    info = VoiceInfo(name="fake", exact_word_times=True, why="test")
+    info = VoiceInfo(name="fake", word_times="exact", why="test")
 
     async def speak(self, text: str) -> AsyncIterator[SpeechChunk]:
         words = text.split()

@@ -78,8 +78,8 @@ export function openService(root, _name, app) {
   };
 }
 
-const voiceOf = ({ name, exact_word_times, instead_of }) =>
-  `${name}${instead_of ? ` in place of ${instead_of}, which failed` : ""}${exact_word_times ? "" : ", word times estimated"}`;
+const voiceOf = ({ name, word_times, instead_of }) =>
+  `${name}${instead_of ? ` in place of ${instead_of}, which failed` : ""}${word_times === "exact" ? "" : `, word times ${word_times}`}`;
 
 const isSpare = (name) => name.startsWith("spare");
 

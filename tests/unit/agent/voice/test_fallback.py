@@ -36,7 +36,7 @@ class Scripted:
 
     @property
     def info(self) -> VoiceInfo:
-        return VoiceInfo(name=self.name, exact_word_times=True, why="test")
+        return VoiceInfo(name=self.name, word_times="exact", why="test")
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechChunk, None]:
         self.asked.append(text)

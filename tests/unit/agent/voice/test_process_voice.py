@@ -40,7 +40,11 @@ def audio(chunks: list[SpeechChunk]) -> NDArray[np.int16]:
 
 
 def words(chunks: list[SpeechChunk]) -> list[WordSpan]:
-    return [word for chunk in chunks for word in chunk.words]
+    """As they are known at the end: those of a clause that come again replace the earlier ones."""
+    known: dict[int, list[WordSpan]] = {}
+    for chunk in chunks:
+        known |= {word.clause: [other for other in chunk.words if other.clause == word.clause] for word in chunk.words}
+    return [word for clause in known.values() for word in clause]
 
 
 @pytest.fixture
@@ -67,6 +71,28 @@ async def test_every_word_comes_once_in_order_inside_the_audio(engine: str) -> N
     assert edges[-1] <= audio(chunks).size
     assert sorted({word.clause for word in spans}) == list(range(max(word.clause for word in spans) + 1))
     assert [chunk.last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+@pytest.mark.skipif(pico.missing() is not None, reason="py-nanotts is not installed")
+async def test_words_are_found_in_the_audio_of_a_voice_that_does_not_know_them() -> None:
+    """The estimate comes with the first audio, what was found behind it; the cache keeps what was found."""
+    told: list[tuple[str, str]] = []
+    voice = ProcessVoice("pico", "", on_estimated=lambda name, why: told.append((name, why)))
+    assert voice.info.word_times == "estimated"
+    await voice.start()
+    try:
+        assert voice.info.word_times == "aligned"
+        assert not voice.info.exact_word_times
+        assert "our own ears" in voice.info.why
+        fresh = await collect(voice, "Your parcel is on its way.")
+        again = await collect(voice, "Your parcel is on its way.")
+    finally:
+        await voice.stop()
+    first, *_, second = [chunk.words for chunk in fresh if chunk.words]
+    assert [word.text for word in first] == [word.text for word in second]
+    assert first != second
+    assert words(again) == list(second)
+    assert told == []
 
 
 async def test_marker_utterance_decodes_to_its_word_numbers() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agent.errors import VoiceFailed
-from agent.voice.engine import ClauseJob, Emit
-from agent.voice.process import FIRST_PIECE, MOST_QUEUED, VoiceServer
+from agent.voice.engine import ClauseJob, Emit, NotAligned, Times
+from agent.voice.process import FIRST_PIECE, MOST_QUEUED, Aligner, VoiceServer
 from agent.voice.wire import (
     HEAD,
     MOST_PAYLOAD,
@@ -81,11 +82,11 @@ def piece() -> NDArray[np.int16]:
 class Owner:
     """The test's end of the socket, and a server in a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, aligner: Aligner | None = None) -> None:
         self.sock, theirs = socket.socketpair()
         self.engine = SlowEngine()
         self.theirs = theirs
-        self.thread = threading.Thread(target=VoiceServer(theirs, self.engine).run)
+        self.thread = threading.Thread(target=VoiceServer(theirs, self.engine, aligner).run)
         self.thread.start()
         self.reader = FrameReader()
 
@@ -158,3 +159,98 @@ def test_clause_whose_hearer_runs_dry_first_is_spoken_first() -> None:
     owner.until(Kind.END, 2)
     owner.close()
     assert list(dict.fromkeys(owner.engine.emitted)) == ["wait", "now", "too", "soon", "later"]
+
+
+class Finder:
+    """Finds one word in the whole clause; gives way as the real one does. "held" is begun and waits for the test."""
+
+    def __init__(self, why: str = "") -> None:
+        self.why = why
+        self.asked: list[str] = []
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def times(self, job: ClauseJob, pcm: NDArray[np.int16], go_on: Callable[[], bool]) -> Times | None:
+        self.asked.append(job.words[0])
+        if job.words == ("held",):
+            self.reached.set()
+            self.go_on.wait(5)
+        if not go_on():
+            return None
+        if self.why:
+            raise NotAligned(self.why)
+        return ((7, pcm.size),)
+
+
+def test_words_are_found_behind_the_audio_and_replace_the_estimate() -> None:
+    owner = Owner(Finder())
+    owner.sock.sendall(pack_job(1, ClauseJob(("word",), "", 0)))
+    frames = owner.until(Kind.END, 1)
+    owner.close()
+    kinds = [frame.kind for frame in frames if frame.request == 1]
+    assert kinds[0] is Kind.TIMES
+    assert kinds[-2:] == [Kind.TIMES, Kind.END]
+    assert unpack_times(frames[-2].payload) == ((7, 1600),)
+    assert frames[-1].payload == b""
+
+
+def test_words_that_are_not_found_keep_the_estimate_and_say_why() -> None:
+    owner = Owner(Finder("the net hears something else"))
+    owner.sock.sendall(pack_job(1, ClauseJob(("word",), "", 0)))
+    frames = owner.until(Kind.END, 1)
+    owner.close()
+    assert [frame.kind for frame in frames].count(Kind.TIMES) == 1
+    assert frames[-1].payload == b"the net hears something else"
+
+
+def test_a_clause_that_is_waited_for_is_said_before_words_are_found() -> None:
+    finder = Finder()
+    owner = Owner(finder)
+    owner.sock.sendall(pack_job(1, ClauseJob(("wait",), "", 0), 1000))
+    owner.engine.reached.wait(5)
+    owner.sock.sendall(pack_job(2, ClauseJob(("now",), "", 0)))
+    owner.engine.go_on.set()
+    frames = owner.until(Kind.END, 1)
+    owner.close()
+    said = [frame.request for frame in frames if frame.kind is Kind.AUDIO]
+    found = [frame.request for frame in frames if frame.kind is Kind.END]
+    assert said == sorted(said)
+    assert found == [2, 1]
+    assert finder.asked == ["now", "wait"]
+
+
+def test_a_search_gives_way_to_a_clause_that_is_waited_for() -> None:
+    finder = Finder()
+    owner = Owner(finder)
+    owner.sock.sendall(pack_job(1, ClauseJob(("held",), "", 0), 2000))
+    finder.reached.wait(5)
+    owner.sock.sendall(pack_job(2, ClauseJob(("now",), "", 0)))
+    finder.go_on.set()
+    frames = owner.until(Kind.END, 1)
+    owner.close()
+    assert [frame.request for frame in frames if frame.kind is Kind.END] == [2, 1]
+    assert finder.asked == ["held", "now", "held"]
+
+
+def test_a_search_is_given_up_when_its_clause_is_cancelled() -> None:
+    finder = Finder()
+    owner = Owner(finder)
+    owner.sock.sendall(pack_job(1, ClauseJob(("held",), "", 0)))
+    finder.reached.wait(5)
+    owner.sock.sendall(pack(Kind.CANCEL, 1) + pack_job(2, ClauseJob(("after",), "", 0)))
+    finder.go_on.set()
+    frames = owner.until(Kind.END, 2)
+    owner.close()
+    assert [frame.request for frame in frames if frame.kind is Kind.END] == [2]
+    assert finder.asked == ["held", "after"]
+
+
+def test_a_clause_that_is_cancelled_is_not_searched_for_words() -> None:
+    finder = Finder()
+    owner = Owner(finder)
+    owner.sock.sendall(pack_job(1, ClauseJob(("wait",), "", 0)))
+    owner.engine.reached.wait(5)
+    owner.sock.sendall(pack(Kind.CANCEL, 1) + pack_job(2, ClauseJob(("after",), "", 0)))
+    owner.engine.go_on.set()
+    owner.until(Kind.END, 2)
+    owner.close()
+    assert finder.asked == ["after"]
