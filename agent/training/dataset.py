@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from agent.training.errors import TrainingError
 from agent.training.shard import Shard, read
-from agent.training.word_classes import word_classes
 
 INPUTS: Final = ("mel_caller", "mel_own", "expect")
-WORDS: Final = "word_class"
 LABELS: Final = ("speech", "own", "end", "soon", "overlap", "fits", "sound", "truth")
+NAMES: Final = (*INPUTS, *LABELS)
 OPEN_SHARDS: Final = 12
 GAIN_DB: Final = 6.0
 STEP_DB: Final = 0.375
@@ -28,10 +27,7 @@ Batch = dict[str, NDArray[Any]]
 class Dataset:
     """All conversations of some shards; batch ``k`` of a seed is always the same."""
 
-    def __init__(
-        self, shards: Sequence[Path], *, batch: int, seed: int, augment: bool = True, words: bool = False
-    ) -> None:
-        self._names = (*INPUTS, *LABELS, WORDS) if words else (*INPUTS, *LABELS)
+    def __init__(self, shards: Sequence[Path], *, batch: int, seed: int, augment: bool = True) -> None:
         self._paths, self._batch, self._seed, self._augment = list(shards), batch, seed, augment
         self._open: OrderedDict[int, Shard] = OrderedDict()
         self._sizes = [len(self._shard(index)) for index in range(len(self._paths))]
@@ -51,19 +47,16 @@ class Dataset:
             self._order = (epoch, self._shuffled(epoch))
         chosen = self._order[1][place * self._batch : (place + 1) * self._batch]
         rows = [self._one(shard, item) for shard, item in chosen]
-        found = {name: np.stack([row[name] for row in rows]) for name in self._names}
+        found = {name: np.stack([row[name] for row in rows]) for name in NAMES}
         return augmented(found, np.random.default_rng([self._seed, 1, number])) if self._augment else found
 
     def _one(self, shard: int, item: int) -> Batch:
         found = self._shard(shard)
-        return {name: found[name][item] for name in self._names}
+        return {name: found[name][item] for name in NAMES}
 
     def _shard(self, index: int) -> Shard:
         if index not in self._open:
-            shard = read(self._paths[index])
-            if WORDS in self._names:
-                shard.arrays[WORDS] = word_classes(shard)
-            self._open[index] = shard
+            self._open[index] = read(self._paths[index])
             while len(self._open) > OPEN_SHARDS:
                 self._open.popitem(last=False)
         self._open.move_to_end(index)

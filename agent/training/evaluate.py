@@ -37,13 +37,10 @@ from agent.training.curves import (
     timer,
 )
 from agent.training.heard import Scores, events_of, turns_of
-from agent.training.net.words import WordNet, hits
 from agent.training.onnx_floor import OnnxFloor
 from agent.training.report import table
 from agent.training.shard import Shard, paths, read
-from agent.training.text.vocabulary import NONE
 from agent.training.train import net_of
-from agent.training.word_classes import word_classes
 
 ROWS: Final = 16
 AUC_AT_MS: Final = (200, 400, 600, 800, 1000)
@@ -166,28 +163,6 @@ def _family(voice: str) -> str:
     return voice.split("+")[0]
 
 
-def judge_words(net: WordNet, folder: Path) -> dict[str, Any]:
-    """Share of word frames that are named right. Raises ``TrainingError``."""
-    right = asked = false = quiet = 0
-    for path in paths(folder):
-        shard = read(path)
-        labels = torch.from_numpy(word_classes(shard).astype(np.int64))
-        with torch.inference_mode():
-            for start in range(0, len(shard), ROWS):
-                rows = slice(start, start + ROWS)
-                logits, _ = net(torch.from_numpy(shard["mel_caller"][rows]), net.start(len(labels[rows])))
-                named, known = hits(logits, labels[rows])
-                right, asked = right + named, asked + known
-                silent = labels[rows] == NONE
-                false += int(((logits.argmax(-1) != NONE) & silent).sum())
-                quiet += int(silent.sum())
-    return {
-        "word_frames": asked,
-        "named_right": round(right / max(1, asked), 4),
-        "words_where_none_is": round(false / max(1, quiet), 4),
-    }
-
-
 def _turn_figures(turns: Sequence[TurnScores]) -> dict[str, Any]:
     if not turns:
         return {"turns": 0}
@@ -254,7 +229,7 @@ def main(argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
     net = OnnxFloor(asked.checkpoint, ROWS) if asked.checkpoint.suffix == ".onnx" else net_of(asked.checkpoint)
-    judged = judge_words(net, asked.folder) if isinstance(net, WordNet) else judge(net, asked.folder, asked.choose)
+    judged = judge(net, asked.folder, asked.choose)
     sys.stdout.write((json.dumps(judged) if asked.json else table(judged)) + "\n")
     return 0
 

@@ -16,7 +16,6 @@ import numpy as np
 from agent.model.small.expectation import SIZE
 from agent.model.small.features import BANDS
 from agent.training.command import command
-from agent.training.errors import TrainingError
 from agent.training.graph import Graph, Weights, listed, note, save
 from agent.training.net.floor import HEADS, KERNEL, PAST, PER_FRAME, STRIDE, FloorNet
 from agent.training.train import net_of
@@ -65,8 +64,6 @@ def onnx_of(net: FloorNet) -> Any:
 def export(checkpoint: Path, out: Path, *, int8: bool) -> None:
     """Write the graph, quantised where asked. Raises ``TrainingError``."""
     net = net_of(checkpoint)
-    if not isinstance(net, FloorNet):
-        raise TrainingError(f"{checkpoint}: only the floor tower can be exported")
     save(onnx_of(net), out, int8=int8)
 
 

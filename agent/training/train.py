@@ -1,4 +1,4 @@
-"""Train a net: ``python -m agent.training.train --data DIR --out DIR --steps N [--tower floor|words]``.
+"""Train the floor net: ``python -m agent.training.train --data DIR --out DIR --steps N``.
 
 Seeded and resumable to the bit: batch ``k`` is a function of the seed, and a checkpoint holds weights, optimiser and
 step. Progress goes to ``OUT/log.jsonl`` and to stderr. ``--device cuda`` uses a GPU where torch has one.
@@ -23,12 +23,11 @@ import torch
 from torch import Tensor
 
 from agent.training.command import command
-from agent.training.dataset import INPUTS, WORDS, Batch, Dataset
+from agent.training.dataset import INPUTS, Batch, Dataset
 from agent.training.errors import TrainingError
 from agent.training.mixing import Draw, forgotten, mixed, paced
 from agent.training.net.floor import FloorNet, FloorSizes, parameters
 from agent.training.net.loss import losses, total
-from agent.training.net.words import WordNet, WordSizes, word_loss
 from agent.training.shard import paths
 
 WARM_UP: Final = 40
@@ -42,7 +41,8 @@ CHECKPOINT: Final = "checkpoint.pt"
 TOLD_EVERY: Final = 20
 KEPT: Final = 0.995
 """Share of the average that a step leaves."""
-TOWERS: Final = ("floor", "words")
+FLOOR: Final = "floor"
+"""What checkpoints of before 2026-11-26 say of themselves: there was another net, for words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +54,13 @@ class Plan:
     rate: float = RATE
     decay: float = 0.01
     seed: int = 1
-    tower: str = "floor"
     sizes: dict[str, int] = field(default_factory=dict)
     """Sizes that differ from the net's own."""
     stems: bool = False
     """Half of each batch are calls before the line, sent over new lines at each pass; all change their pace and are
     told less (``mixing``)."""
     dropout: float = 0.0
-    """Of what the layers of the GRU give; the floor tower only."""
+    """Of what the layers of the GRU give."""
     start: str = ""
     """Checksum of the checkpoint whose weights it starts from; empty: from nothing."""
 
@@ -75,11 +74,11 @@ class Trainer:
         torch.manual_seed(plan.seed)
         self.plan, self.data, self.stems, self.step = plan, data, stems, 0
         self.device = torch.device(device)
-        self.net = build(plan.tower, plan.sizes)
+        self.net = build(plan.sizes)
         if start is not None:
             self.net.load_state_dict(weights_of(load(start)))
         self.net.to(self.device)
-        if plan.tower == "floor" and plan.dropout > 0:
+        if plan.dropout > 0:
             drop_out(self.net.gru, plan.dropout)
         self.average = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
         """Of the last couple of hundred steps' weights: what is judged and served."""
@@ -108,9 +107,6 @@ class Trainer:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         inputs, labels = tensors(self._varied(batch) if self.stems is not None else batch, self.device)
         start = self.net.start(len(inputs[0]))
-        if self.plan.tower == "words":
-            logits, _ = self.net(inputs[0], start)
-            return {"word": word_loss(logits, labels[WORDS].long())}
         logits, _ = self.net(*inputs, start)
         return losses(logits, labels)
 
@@ -157,6 +153,8 @@ def load(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as broken:
         raise TrainingError(f"{path}: not a checkpoint: {broken}") from None
+    if state.get("plan", {}).pop("tower", FLOOR) != FLOOR:
+        raise TrainingError(f"{path}: not a checkpoint of the floor net")
     return state
 
 
@@ -168,11 +166,9 @@ def checksum(path: Path) -> str:
         raise TrainingError(f"{path}: {lacking.strerror}") from None
 
 
-def build(tower: str, sizes: dict[str, int]) -> FloorNet | WordNet:
-    """An untrained net. Raises ``TrainingError`` for a tower that we do not know."""
-    if tower not in TOWERS:
-        raise TrainingError(f"no tower {tower!r}; known: {', '.join(TOWERS)}")
-    return WordNet(WordSizes(**sizes)) if tower == "words" else FloorNet(FloorSizes(**sizes))
+def build(sizes: dict[str, int]) -> FloorNet:
+    """An untrained net."""
+    return FloorNet(FloorSizes(**sizes))
 
 
 def weights_of(state: dict[str, Any]) -> dict[str, Tensor]:
@@ -189,10 +185,10 @@ def drop_out(gru: torch.nn.GRU, share: float) -> None:
     )
 
 
-def net_of(path: Path) -> FloorNet | WordNet:
+def net_of(path: Path) -> FloorNet:
     """The net of a checkpoint, ready to be asked."""
     state = load(path)
-    net = build(state["plan"]["tower"], state["plan"]["sizes"])
+    net = build(state["plan"]["sizes"])
     net.load_state_dict(weights_of(state))
     net.eval()
     return net
@@ -211,7 +207,7 @@ def tensors(batch: Batch, device: torch.device) -> tuple[list[Tensor], dict[str,
     inputs = [torch.from_numpy(np.ascontiguousarray(batch[name])).to(device) for name in INPUTS]
     inputs[2] = inputs[2].float()
     labels = {
-        name: torch.from_numpy(np.ascontiguousarray(array if name != WORDS else array.astype(np.int64))).to(device)
+        name: torch.from_numpy(np.ascontiguousarray(array)).to(device)
         for name, array in batch.items()
         if name not in INPUTS
     }
@@ -252,14 +248,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--tower", choices=TOWERS, default="floor")
     parser.add_argument("--hidden", type=int, default=0, help="size of the GRU; 0: the net's own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
     parser.add_argument("--stems", type=Path, nargs="+", help="folders of calls before the line: half of each batch")
-    parser.add_argument("--dropout", type=float, default=DROPOUT, help="of the floor tower's GRU")
+    parser.add_argument("--dropout", type=float, default=DROPOUT, help="of the GRU")
     parser.add_argument("--start", type=Path, help="checkpoint to begin with")
     asked = parser.parse_args(argv)
     torch.set_num_threads(asked.threads)
@@ -269,7 +264,6 @@ def main(argv: Sequence[str]) -> int:
         batch=asked.batch,
         rate=asked.rate,
         seed=asked.seed,
-        tower=asked.tower,
         sizes=sizes,
         stems=bool(asked.stems),
         dropout=asked.dropout,
@@ -279,7 +273,7 @@ def main(argv: Sequence[str]) -> int:
         [path for folder in folders or () for path in paths(folder)] for folders in (asked.data, asked.stems)
     )
     share = plan.batch // 2 if plan.stems else plan.batch
-    data = Dataset(shards, batch=share, seed=plan.seed, words=plan.tower == "words")
+    data = Dataset(shards, batch=share, seed=plan.seed)
     before = Dataset(stems, batch=plan.batch - share, seed=plan.seed, augment=False) if stems else None
     trainer = Trainer(plan, data, asked.device, asked.start, before)
     if (asked.out / CHECKPOINT).exists():

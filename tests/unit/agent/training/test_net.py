@@ -14,10 +14,9 @@ torch = pytest.importorskip("torch")
 from agent.model.small.expectation import SIZE  # noqa: E402
 from agent.training.dataset import Dataset, augmented  # noqa: E402
 from agent.training.errors import TrainingError  # noqa: E402
-from agent.training.evaluate import judge, judge_words  # noqa: E402
+from agent.training.evaluate import judge  # noqa: E402
 from agent.training.net.floor import HEADS, FloorNet, FloorSizes, FloorState, parameters  # noqa: E402
 from agent.training.net.loss import future, losses, total  # noqa: E402
-from agent.training.net.words import WordNet  # noqa: E402
 from agent.training.shard import shard_of, write  # noqa: E402
 from agent.training.train import CHECKPOINT, Plan, Trainer, net_of, schedule, train  # noqa: E402
 from tests.unit.agent.training.kit import short  # noqa: E402
@@ -116,22 +115,10 @@ def test_the_future_is_read_ahead() -> None:
     assert not bool(known[0, 20])
 
 
-def test_the_word_net_streams_learns_and_is_judged(shards: Path, tmp_path: Path) -> None:
-    sizes = {"front": 8, "frame": 12, "hidden": 24}
-    data = Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1, words=True)
-    trainer = Trainer(Plan(steps=16, batch=4, rate=1e-2, tower="words", sizes=sizes), data)
-    told = [trainer.one_step()["word"] for _ in range(16)]
-    assert np.mean(told[-3:]) < 0.8 * np.mean(told[:3])
-    trainer.save(tmp_path / CHECKPOINT)
-    model = net_of(tmp_path / CHECKPOINT)
-    assert isinstance(model, WordNet)
-    codes = inputs(2, 8)[0]
-    with torch.inference_mode():
-        whole, _ = model(codes, model.start(2))
-        first, state = model(codes[:, :12], model.start(2))
-        second, _ = model(codes[:, 12:], state)
-    assert torch.allclose(torch.cat((first, second), 1), whole, atol=1e-5)
-    assert judge_words(model, shards)["word_frames"] > 20
+def test_a_checkpoint_of_another_net_is_refused(tmp_path: Path) -> None:
+    torch.save({"plan": {"tower": "words", "sizes": {}}, "net": {}}, tmp_path / "old.pt")
+    with pytest.raises(TrainingError, match="not a checkpoint of the floor net"):
+        net_of(tmp_path / "old.pt")
 
 
 def test_some_steps_lower_the_loss(shards: Path) -> None:

@@ -15,8 +15,6 @@ from agent.training.errors import TrainingError
 from agent.training.recipe import Recipe, families, settle
 from agent.training.report import distance, main, tally
 from agent.training.shard import paths, read, shard_of, write
-from agent.training.text.vocabulary import NONE, OTHER, classes
-from agent.training.word_classes import word_classes
 from tests.unit.agent.training.kit import conversation, conversations, material
 
 
@@ -119,13 +117,3 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
     assert "--hours must be above 0" in capsys.readouterr().err
     assert maker.main(["--hours", "0.001", "--out", str(tmp_path / "x"), "--speech", str(tmp_path)]) == 2
     assert "needs a manifest.csv" in capsys.readouterr().err
-
-
-def test_words_become_classes_near_their_ends() -> None:
-    shard = shard_of([conversation(0), conversation(1)])
-    found = word_classes(shard)
-    assert found.shape == shard["speech"].shape
-    for item, word, end in zip(shard["word_item"], shard["word"], shard["word_end"], strict=True):
-        at = min(int(end) // 4, found.shape[1] - 1)
-        following = np.isin(found[item, at], [NONE, classes().get(shard.vocabulary[word], OTHER)])
-        assert following or found[item, max(0, at - 1)] != NONE

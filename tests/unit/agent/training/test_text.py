@@ -15,7 +15,6 @@ from agent.training.text.corpus import sentences
 from agent.training.text.grammar import Grammar, load, parse
 from agent.training.text.prepare import chosen
 from agent.training.text.source import PROMPT, RULE, TextSource
-from agent.training.text.vocabulary import ALWAYS, FIRST, NONE, OTHER, classes, words
 
 
 def rng(seed: int = 7) -> np.random.Generator:
@@ -138,11 +137,3 @@ def test_lists_are_loaded_whole() -> None:
     rules = load("lists")
     assert {"first_name", "last_name", "weekday", "month"} <= {*rules}
     assert len(rules["weekday"].options) == 7
-
-
-def test_the_vocabulary_holds_what_must_be_told_apart() -> None:
-    known = classes()
-    assert {*ALWAYS} <= {*known}
-    assert len(words()) == len({*words()}) == 400
-    assert min(known.values()) == FIRST
-    assert {NONE, OTHER}.isdisjoint(known.values())
