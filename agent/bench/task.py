@@ -138,7 +138,7 @@ async def _place(bench: Bench, callers: Sequence[tuple[Any, TaskLine]], at_once:
         if outcome is not None:
             found.append(outcome)
             verdict = "reached" if outcome.reached else f"not reached: {outcome.why}"
-            console.print(f"{len(found)}/{len(callers)} {outcome.kind}: {verdict}", highlight=False)
+            console.print(f"{len(found)}/{len(callers)} {outcome.kind}: {verdict}", highlight=False, soft_wrap=True)
 
     async with asyncio.TaskGroup() as group:
         for goal, line in callers:

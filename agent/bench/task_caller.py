@@ -54,7 +54,7 @@ class TaskCaller:
         self.goal = goal
         self._book, self._rng, self._use_keys = book, random.Random(seed), use_keys
         self._lines: list[Heard] = []
-        self._openings = self._details = 0
+        self._openings = self._details = self._days = 0
         self._last = LISTEN
         self._agreed = True
         """What was read back last was right."""
@@ -132,7 +132,7 @@ class TaskCaller:
             self._details += 1
             return Reply(What.SAY, goal.details[(self._details - 1) % len(goal.details)])
         if name == "day":
-            return Reply(What.SAY, goal.day_said) if goal.kind is Kind.CHANGE else self._opening()
+            return self._day() if goal.kind is Kind.CHANGE else self._opening()
         if name == "about" and not goal.with_number:
             self.asked.add("no_number")
             return Reply(What.SAY, goal.no_number)
@@ -141,6 +141,10 @@ class TaskCaller:
         if what == "keys" and self._use_keys:
             return Reply(What.KEYS, goal.number)
         return self._number()
+
+    def _day(self) -> Reply:
+        self._days += 1
+        return Reply(What.SAY, self.goal.days_said[(self._days - 1) % len(self.goal.days_said)])
 
     def _number(self) -> Reply:
         return Reply(What.SAY, spell_digits(self.goal.number, GROUPS))

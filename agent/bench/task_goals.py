@@ -79,7 +79,8 @@ class Goal:
     """The back end's row: ``status``, ``day`` (ISO), ``place``, ``window``."""
     day: date
     """A day on which it may be brought."""
-    day_said: str
+    days_said: tuple[str, ...]
+    """How it is said; another way where the first was not understood."""
     details: tuple[str, ...]
     """What happened; the next one where the first was not understood."""
     openings: tuple[str, ...]
@@ -118,7 +119,7 @@ def _goal(spec: DialogueSpec, kind: Kind, number: str, rng: random.Random) -> Go
         number=number,
         parcel=_parcel(kind, rng),
         day=day,
-        day_said=said,
+        days_said=said,
         details=tuple(rng.sample(DETAILS, len(DETAILS))),
         openings=tuple(_openings(spec, kind, number, rng)),
         no_number=rng.choice(NO_NUMBER),
@@ -159,12 +160,12 @@ def _parcel(kind: Kind, rng: random.Random) -> dict[str, Any]:
     }
 
 
-def _day(rng: random.Random) -> tuple[date, str]:
+def _day(rng: random.Random) -> tuple[date, tuple[str, ...]]:
     """A day from tomorrow on, no Sunday, and how it is said."""
     ahead = rng.choice([days for days in range(1, 8) if (TODAY + timedelta(days=days)).weekday() != 6])
     day = TODAY + timedelta(days=ahead)
     weekday = WEEKDAYS[day.weekday()]
     forms = [f"on {weekday}", f"{weekday} please", weekday]
     if ahead == 1:
-        forms = ["tomorrow", "tomorrow please"]
-    return day, rng.choice(forms)
+        forms += ["tomorrow", "tomorrow please"]
+    return day, tuple(rng.sample(forms, 3))

@@ -16,6 +16,7 @@ from agent.bench.task_lines import LineBook
 from agent.bench.task_server import TaskStore, checked_dialogue
 from agent.brain.examples import example_path
 from agent.brain.flow.brain import FlowBrain
+from agent.brain.flow.dates import read_date
 from agent.brain.flow.digits import luhn
 from agent.brain.flow.load import load_dialogue
 from agent.brain.flow.words import spell_digits
@@ -230,6 +231,19 @@ def test_goals_are_drawn_by_seed_with_numbers_that_check() -> None:
     counted = {kind: sum(goal.kind is kind for goal in drawn) for kind in Kind}
     assert counted == dict(SHARES)
     assert all(goal.day > TODAY and goal.day.weekday() != 6 for goal in drawn)
+
+
+def test_every_way_to_say_a_day_means_that_day() -> None:
+    for goal in goals(80):
+        assert {read_date(said.split(), TODAY) for said in goal.days_said} == {goal.day}
+
+
+def test_who_is_asked_again_says_it_in_other_words() -> None:
+    caller = TaskCaller(one(Kind.CHANGE), BOOK, seed=1)
+    for _ in range(3):
+        caller.heard("On which day shall we bring it?")
+        caller.reply()
+    assert len(set(caller.said)) == 3
 
 
 def test_lines_are_known_by_their_text() -> None:
