@@ -25,3 +25,8 @@ class Behaviour:
     """Prepare the answer on partial words, and throw it away when the sentence goes on."""
     resumes: bool = True
     """Go on at the clause that was cut when the interruption was none; else the caller has to ask for it."""
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        """What may be said to show that we listen; empty where that is off."""
+        return self.backchannel_phrases if self.backchannels else ()

@@ -136,7 +136,7 @@ class Front:
         stack.push_async_callback(self._voice.stop)
         self._log.info(LogEvent.VOICE_LIVE, voice=self._voice.info.name, why=self._voice.info.why)
         library = self._rest.open_library(brain)
-        tasks.start(self._preload(list(library.fixed_phrases())))
+        tasks.start(self._preload([*library.fixed_phrases(), *config.agent.behaviour.asides]))
         await self._connect_engine(tasks)
         recogniser = config.ears.recogniser if listens(config.engine.model) else "none"
         self._log.info(LogEvent.EARS_LIVE, recogniser=recogniser, **self._ears())

@@ -16,7 +16,7 @@ class Listening:
     """Owner of: when the last of our backchannels was, and which word it was."""
 
     def __init__(self, behaviour: Behaviour) -> None:
-        self._phrases = behaviour.backchannel_phrases if behaviour.backchannels else ()
+        self._phrases = behaviour.asides
         self._apart = behaviour.backchannel_after_ms * SAMPLES_PER_MS
         self._quiet_since = 0
         """Where the turn began, or our last backchannel."""
