@@ -44,13 +44,16 @@ def _with_system(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, object]:
-    """Settings of the service. Raises ``ConfigError`` naming the option."""
+    """Settings of the service. Raises ``ConfigError`` naming the option or the key, before a service starts."""
+    from agent.config_load import load_config
+
     found: dict[str, object] = {}
     for setting in arguments.set:
         key, separator, value = setting.partition("=")
         if not separator:
             raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
         found[key] = value
+    load_config(None, {}, found)
     return found
 
 

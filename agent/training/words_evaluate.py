@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.argument_types import count
 from agent.brain.flow.digits import luhn, read_digits
 from agent.brain.flow.load import load_dialogue
 from agent.brain.flow.match import Matcher
@@ -104,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--dialogue", type=Path, required=True)
     parser.add_argument("--only", default="", help="groups that begin so")
-    parser.add_argument("--most", type=int, default=0, metavar="N", help="of each group; 0: all")
+    parser.add_argument("--most", type=count, default=0, metavar="N", help="of each group; 0: all")
     parser.add_argument(
         "--condition", action="append", default=[], choices=[str(name) for name in Condition],
         help="judge the clean trials again under it, beside clean; may be repeated",

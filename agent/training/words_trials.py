@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,9 +227,12 @@ def save(path: Path, trials: Sequence[Trial]) -> None:
 
 
 def load(path: Path) -> list[Trial]:
-    """Inverse of ``save``."""
-    with np.load(path) as held:
-        pcm, told = held["pcm"], json.loads(held["told"].tobytes())
+    """Inverse of ``save``. Raises ``TrainingError`` where there are none."""
+    try:
+        with np.load(path) as held:
+            pcm, told = held["pcm"], json.loads(held["told"].tobytes())
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as wrong:
+        raise TrainingError(f"{path}: holds no trials: {wrong}") from None
     found, at = [], 0
     for one in told:
         expect = Expect.from_json(one["expect"])

@@ -12,10 +12,11 @@ from agent.expectation import Expect, ExpectKind
 from agent.model.parts.recogniser import Mode
 from agent.scheduler.floor.profile import FloorProfile
 from agent.simulator.energy import levels
+from agent.training.errors import TrainingError
 from agent.training.words_compare import Judged, compared, comparison, scores_of
 from agent.training.words_conditions import Condition, echoed, noisy, own_lines, through_the_network, under
 from agent.training.words_evaluate import some
-from agent.training.words_trials import LEVEL_DB, Trial
+from agent.training.words_trials import LEVEL_DB, Trial, load
 from telephony.audio.g711 import ulaw_decode, ulaw_encode
 
 PARCEL = Path(__file__).parents[4] / "deploy/examples/parcel/parcel.yaml"
@@ -113,6 +114,13 @@ def test_scores_carry_intervals() -> None:
     told = score.to_json()
     assert (told["n"], told["wrong"], told["again"]) == (2, 1, 1)
     assert told["wrong_interval"][0] < 0.5 < told["wrong_interval"][1]
+
+
+def test_a_file_without_trials_is_named(tmp_path: Path) -> None:
+    (tmp_path / "other.npz").write_bytes(b"no trials")
+    for name in ("absent.npz", "other.npz"):
+        with pytest.raises(TrainingError, match=name):
+            load(tmp_path / name)
 
 
 def test_some_of_each_group_are_spread_over_it() -> None:
