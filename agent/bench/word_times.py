@@ -6,7 +6,8 @@ its sound is.
 
 ``lag_ms`` is what ``LAG_MS`` would have to be for the voice. After the net was trained anew, set ``LAG_MS`` to the
 middle one of the voices that training hears (``flite:awb``, ``flite:kal``, ``flite:kal16``), and judge by
-``flite:rms``, which it does not hear.
+``flite:rms``, which it does not hear. The worst fit of right words must lie above ``POOREST_FIT``, the best of other
+words below.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from agent.bench.machine import machine_facts
 from agent.bench.voice import SENTENCES, in_columns
 from agent.config import VoiceConfig
 from agent.errors import ConfigError
-from agent.voice.aligned import LAG_MS, WordAligner, open_aligner, spoken_words
+from agent.voice.aligned import LAG_MS, WordAligner, laid, open_aligner, spoken_words
 from agent.voice.choose import choose
 from agent.voice.clauses import split
 from agent.voice.client import job_of
@@ -46,6 +47,8 @@ MORE: Final = (
     "Yes. It is insured up to 500 euros, so please keep the receipt.",
 )
 """Numbers, names that no dictionary has, pauses inside a clause."""
+OTHER: Final = 7
+"""The clause so many further on lends its words, to see how little they fit."""
 DEFAULT: Final = ("rms", "slt", "awb", "kal", "kal16")
 
 
@@ -61,6 +64,9 @@ class Timed:
     samples: int
     cpu_s: float
     """Of the alignment."""
+    fit: float
+    other_fit: float
+    """Of its words in its audio, and of another clause's, in nats a sound; not a number where they cannot lie in it."""
 
     @property
     def given(self) -> Times:
@@ -72,6 +78,7 @@ def run_word_times_bench(voices: Sequence[VoiceConfig], sentences: Sequence[str]
     """Figures of each voice. Raises ``ConfigError``, ``VoiceFailed`` or ``ModelError``."""
     aligner = open_aligner()
     jobs = [job_of(clause) for sentence in sentences for clause in split(sentence)]
+    others = [*jobs[OTHER:], *jobs[:OTHER]]
     rows = []
     for voice in voices or tuple(VoiceConfig(engine="flite", name=name) for name in DEFAULT):
         choice = choose(voice)
@@ -79,12 +86,17 @@ def run_word_times_bench(voices: Sequence[VoiceConfig], sentences: Sequence[str]
         if not engine.exact:
             raise ConfigError("voice.engine", f"{choice.label} does not know its word times: nothing to compare with")
         warm(engine)
-        rows.append({"voice": choice.label, **figures([timed(engine, aligner, job) for job in jobs])})
+        rows.append(
+            {
+                "voice": choice.label,
+                **figures([timed(engine, aligner, *both) for both in zip(jobs, others, strict=True)]),
+            }
+        )
     return {"machine": machine_facts(), "sentences": len(sentences), "lag_ms_in_use": LAG_MS, "voices": rows}
 
 
-def timed(engine: Engine, aligner: WordAligner, job: ClauseJob) -> Timed:
-    """One clause by a voice that knows its word times."""
+def timed(engine: Engine, aligner: WordAligner, job: ClauseJob, other: ClauseJob) -> Timed:
+    """One clause by a voice that knows its word times; ``other``: words that are not said in it."""
     pieces: list[Pcm] = []
     true: list[Times] = []
 
@@ -102,7 +114,27 @@ def timed(engine: Engine, aligner: WordAligner, job: ClauseJob) -> Timed:
         aligned = None
     cpu_s = time.process_time() - begin
     estimated = spread(job.words, estimate(spoken_words(job), pcm))
-    return Timed(words=job.words, true=true[0], estimated=estimated, aligned=aligned, samples=pcm.size, cpu_s=cpu_s)
+    return Timed(
+        words=job.words,
+        true=true[0],
+        estimated=estimated,
+        aligned=aligned,
+        samples=pcm.size,
+        cpu_s=cpu_s,
+        **fits(aligner, pcm, job, other),
+    )
+
+
+def fits(aligner: WordAligner, pcm: Pcm, job: ClauseJob, other: ClauseJob) -> dict[str, float]:
+    logp = aligner.hear(pcm)
+    assert logp is not None
+    found = {}
+    for name, words in (("fit", spoken_words(job)), ("other_fit", spoken_words(other))):
+        try:
+            found[name] = laid(words, logp).fit
+        except NotAligned:
+            found[name] = float("nan")
+    return found
 
 
 def figures(clauses: Sequence[Timed]) -> dict[str, Any]:
@@ -114,6 +146,8 @@ def figures(clauses: Sequence[Timed]) -> dict[str, Any]:
         "estimate": errors([(one.true, one.estimated) for one in clauses]),
         "aligned": errors([(one.true, one.given) for one in clauses]),
         "lag_ms": lag_ms(clauses),
+        "worst_fit": round(float(np.nanmin([one.fit for one in clauses])), 2),
+        "best_fit_of_other_words": round(float(np.nanmax([one.other_fit for one in clauses])), 2),
         "cpu_ms_per_s": round(1000 * sum(one.cpu_s for one in clauses) / seconds, 1),
     }
 
@@ -156,6 +190,7 @@ def table(result: dict[str, Any]) -> str:
         "aligned ": lambda row: pair(row["aligned"], "end"),
         "kept": lambda row: f"{row['kept_estimate']} of {row['clauses']}",
         "lag": lambda row: f"{row['lag_ms']} ms",
+        "fit, other words": lambda row: f"{row['worst_fit']}, {row['best_fit_of_other_words']}",
         "CPU": lambda row: f"{row['cpu_ms_per_s']} ms/s",
     }
     return in_columns([tuple(columns), *[tuple(cell(row) for cell in columns.values()) for row in result["voices"]]])

@@ -30,7 +30,7 @@ TAIL_STEPS: Final = 6
 """Silence behind a clause, in which the net tells its last sounds."""
 POOREST_FIT: Final = -2.7
 """Nats a sound. Right words have -2.5 and more (flite, Pico; worst: a name sounded out), those of another clause -2.9
-and less."""
+and less: ``--word-times`` tells both."""
 LONGEST_S: Final = 20.0
 """A longer clause keeps its estimate: it would hold the voice for half a second."""
 PAUSE_REACH: Final = RATE_HZ * 60 // 1000
@@ -57,30 +57,19 @@ class WordAligner:
 
     def times(self, job: ClauseJob, pcm: Pcm, go_on: GoOn = lambda: True) -> Times | None:
         """Times of the job's words in its whole audio; ``None`` when told not to go on. Raises ``NotAligned``."""
-        spoken = spoken_words(job)
-        found = self.find(spoken, pcm, go_on)
-        return None if found is None else spread(job.words, placed(spoken, found, pcm))
-
-    def find(self, spoken: Sequence[str], pcm: Pcm, go_on: GoOn = lambda: True) -> Alignment | None:
-        """The same in frames of the net, late by its lag."""
-        sounds = [ways(word) for word in spoken]
-        if not all(sounds):
-            raise NotAligned("a word without letters")
         if pcm.size > LONGEST_S * RATE_HZ:
             raise NotAligned(f"the clause is longer than {LONGEST_S:g} s")
-        logp = self._hear(pcm, go_on)
+        logp = self.hear(pcm, go_on)
         if logp is None:
             return None
-        try:
-            found = align(logp, sounds)
-        except CannotAlign as unfit:
-            raise NotAligned(str(unfit)) from None
+        spoken = spoken_words(job)
+        found = laid(spoken, logp)
         if found.fit < POOREST_FIT:
             raise NotAligned(f"the net hears something else ({found.fit:.1f} nats a sound)")
-        return found
+        return spread(job.words, placed(spoken, found, pcm))
 
-    def _hear(self, pcm: Pcm, go_on: GoOn) -> NDArray[np.float32] | None:
-        """``[steps, 40]`` log-probabilities of the clause and the silence behind it."""
+    def hear(self, pcm: Pcm, go_on: GoOn = lambda: True) -> NDArray[np.float32] | None:
+        """``[steps, 40]`` log-probabilities of the clause and the silence behind it; ``None`` as above."""
         steps = -(-pcm.size // STEP) + TAIL_STEPS
         line = np.zeros((1, steps * STEP), np.float32)
         line[0, : pcm.size] = to_float(pcm)
@@ -103,6 +92,17 @@ def open_aligner() -> WordAligner:
 def spoken_words(job: ClauseJob) -> list[str]:
     """One by one: a number of the dialogue is several."""
     return [word for group in job.words for word in group.split()]
+
+
+def laid(spoken: Sequence[str], logp: NDArray[np.float32]) -> Alignment:
+    """Words in what the net heard, in its frames and late by its lag, however well they fit. Raises ``NotAligned``."""
+    sounds = [ways(word) for word in spoken]
+    if not all(sounds):
+        raise NotAligned("a word without letters")
+    try:
+        return align(logp, sounds)
+    except CannotAlign as unfit:
+        raise NotAligned(str(unfit)) from None
 
 
 @lru_cache(maxsize=8192)

@@ -16,7 +16,7 @@ from agent.model.small.words_align import Alignment
 from agent.model.small.words_phones import labels
 from agent.model.small.words_runtime import STEP
 from agent.voice import aligned, flite
-from agent.voice.aligned import LAG_MS, WordAligner, open_aligner, placed, ways
+from agent.voice.aligned import LAG_MS, POOREST_FIT, WordAligner, open_aligner, placed, ways
 from agent.voice.engine import ClauseJob, NotAligned
 from agent.voice.flite import FliteEngine
 from agent.voice.marker import MarkerEngine
@@ -36,7 +36,7 @@ def ours() -> WordAligner:
 def test_words_are_found_where_a_held_out_voice_says_them(ours: WordAligner) -> None:
     """The whole of it, over 30 clauses: ``crosstalk bench voice --word-times``."""
     rms = FliteEngine("rms")
-    clauses = [timed(rms, ours, job) for job in (JOB, NUMBER)]
+    clauses = [timed(rms, ours, *both) for both in ((JOB, NUMBER), (NUMBER, JOB))]
     assert all(one.aligned is not None for one in clauses)
     estimated = errors([(one.true, one.estimated) for one in clauses])
     found = errors([(one.true, one.given) for one in clauses])
@@ -44,6 +44,7 @@ def test_words_are_found_where_a_held_out_voice_says_them(ours: WordAligner) -> 
     assert found["start_p90_ms"] < 0.75 * estimated["start_p90_ms"]
     assert found["end_p50_ms"] < 30
     assert found["end_p90_ms"] < 0.75 * estimated["end_p90_ms"]
+    assert all(one.other_fit < POOREST_FIT < one.fit for one in clauses)
     lag = lag_ms(clauses)
     assert lag is not None
     assert abs(lag - LAG_MS) < 30
