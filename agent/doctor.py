@@ -372,7 +372,7 @@ def check_recogniser(config: Config) -> Iterator[Check]:
     elif wanted == "words":
         yield ok(name, "words: our own net, for what a dialogue expects (docs/reference/model_card_small_words.md)")
     elif wanted == "both" and find_spec("pocketsphinx") is not None:
-        yield ok(name, "both: our own net for numbers, dates, yes and no; PocketSphinx for phrases")
+        yield ok(name, "both: our own net for numbers, yes and no; PocketSphinx for phrases, checked by the net")
     elif find_spec("pocketsphinx") is None:
         yield fail(name, "pocketsphinx is not installed", "pip install pocketsphinx, or set ears.recogniser = none")
     else:

@@ -1,39 +1,84 @@
-"""Two recognisers in one process: our own net for numbers, dates, yes and no; PocketSphinx for phrases and overlaps.
+"""Two recognisers in one process: our own net hears numbers, yes and no; all else PocketSphinx hears, and it checks.
 
-Each hears what it hears better (measured: docs/reference/model_card_small_words.md): the net asks again for half as
-many digits as PocketSphinx and takes almost nothing for one that is none; PocketSphinx knows sentences better. Where
-one has no stream left the other listens.
+PocketSphinx knows sentences better, but takes talk for an answer; the net is the other way round. So what PocketSphinx
+understands must fit the sounds that the net has heard; where it does not, or nothing was understood, the net's own
+words count if it is sure of them. Figures: docs/reference/model_card_small_words.md.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.expectation import Expect, ExpectKind
-from agent.model.parts.engine import Engine, Stream
+from agent.model.parts.engine import NOTHING, Engine, Guess, Stream
 from agent.model.parts.recogniser import Mode
 
-SHORT: Final = frozenset({ExpectKind.DIGITS, ExpectKind.YES_NO, ExpectKind.DATE})
-"""What the net hears, while our voice is silent."""
+SHORT: Final = frozenset({ExpectKind.DIGITS, ExpectKind.YES_NO})
+"""What the net hears alone, while our voice is silent."""
+LEAST_FIT: Final = -2.5
+"""Nats a sound: words that fit worse are not what was said."""
+SURE_ALONE: Final = 0.6
+"""Confidence from which the net's words count without PocketSphinx's."""
 
 
-def is_short(expect: Expect, mode: Mode) -> bool:
-    """Whether the net is to hear it."""
-    return mode is Mode.ANSWER and expect.kind in SHORT
+class CheckingStream(Stream, Protocol):
+    """A stream that can tell how well any words fit what it has heard."""
+
+    def fit_of(self, words: Sequence[str]) -> float:
+        """Nats a sound; 0 is perfect. Asked when finished: the last sounds are told late."""
+        ...
+
+
+class CheckingEngine(Engine, Protocol):
+    """See ``agent.model.parts.words_engine``."""
+
+    def open(self, expect: Expect, mode: Mode) -> CheckingStream | None: ...
 
 
 class BothEngine:
     """See ``agent.model.parts.engine.Engine``."""
 
-    def __init__(self, short: Engine, phrases: Engine) -> None:
-        self._short, self._phrases = short, phrases
+    def __init__(self, net: CheckingEngine, phrases: Engine) -> None:
+        self._net, self._phrases = net, phrases
 
     def open(self, expect: Expect, mode: Mode) -> Stream | None:
-        first, other = self._short, self._phrases
-        if not is_short(expect, mode):
-            first, other = other, first
-        return first.open(expect, mode) or other.open(expect, mode)
+        net = self._net.open(expect, mode)
+        if net is not None and mode is Mode.ANSWER and expect.kind in SHORT:
+            return net
+        phrases = self._phrases.open(expect, mode)
+        if net is None or phrases is None:
+            return net or phrases
+        return BothStream(net, phrases)
 
     def prepare(self) -> bool:
-        more = self._short.prepare()
+        more = self._net.prepare()
         return self._phrases.prepare() or more
+
+
+class BothStream:
+    """One utterance before both."""
+
+    def __init__(self, net: CheckingStream, phrases: Stream) -> None:
+        self._net, self._phrases = net, phrases
+
+    def feed(self, pcm: NDArray[np.int16]) -> None:
+        self._net.feed(pcm)
+        self._phrases.feed(pcm)
+
+    def partial(self) -> Guess:
+        """Unchecked: the end of a word is still to come."""
+        return self._phrases.partial()
+
+    def finish(self) -> Guess:
+        theirs, ours = self._phrases.finish(), self._net.finish()
+        if theirs.words and self._net.fit_of(theirs.words) >= LEAST_FIT:
+            return theirs
+        return ours if ours.confidence >= SURE_ALONE else NOTHING
+
+    def drop(self) -> None:
+        self._net.drop()
+        self._phrases.drop()

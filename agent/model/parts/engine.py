@@ -64,6 +64,7 @@ def open_engine(name: str, folder: str) -> Engine:
         return open_words()
     if name == "both":
         from agent.model.parts.both_engine import BothEngine
+        from agent.model.parts.words_engine import open_words
 
-        return BothEngine(open_engine("words", folder), open_engine("pocketsphinx", folder))
+        return BothEngine(open_words(), open_engine("pocketsphinx", folder))
     raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, both, sherpa, none")

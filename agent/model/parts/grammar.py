@@ -130,7 +130,8 @@ def _closes_at_end(pattern: str) -> bool:
 def digit_string(count: int | None, over: bool = False) -> str:
     """At most ``count`` digits, nested: knowing the length halves the errors, and partial strings stay possible.
 
-    ``over``: and one too many, rarely. A correction ("no", "sorry") begins the string anew; "wait" is left out: it is taken for "eight".
+    ``over``: and one too many, rarely. A correction ("no", "sorry") begins the string anew;
+    "wait" is left out: it is taken for "eight".
     """
     digit = "( " + " | ".join(word for word in DIGITS if word not in RARE_FORMS) + " )"
     if count is None or count > MOST_DIGITS:

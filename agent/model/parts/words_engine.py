@@ -5,6 +5,7 @@ Cheap (measured: 3 % of a core per talking caller) and narrow: words that are no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from agent.expectation import Expect
 from agent.model.parts.engine import NOTHING, Guess
 from agent.model.parts.recogniser import Mode
+from agent.model.small.words_align import CannotAlign, fit_of
 from agent.model.small.words_graph import Graph, graph_of
+from agent.model.small.words_phones import LABELS, pronunciations
 from agent.model.small.words_runtime import STEP, WEIGHTS, PhoneRuntime, located_words
 from agent.model.small.words_search import Found, Search
 from agent.model.small.words_sure import confidence
@@ -58,16 +61,31 @@ class WordsStream:
         self._net, self._rows, self._free = net, np.array([row]), free
         self._search = Search(graph)
         self._rest = np.zeros(0, np.float32)
+        self._told: list[NDArray[np.float32]] = []
 
     def feed(self, pcm: NDArray[np.int16]) -> None:
         line = np.concatenate((self._rest, pcm.astype(np.float32) / np.float32(32768)))
         whole = len(line) // STEP * STEP
         for at in range(0, whole, STEP):
-            self._search.push(self._net.step(line[None, at : at + STEP], self._rows))
+            self._told.append(self._net.step(line[None, at : at + STEP], self._rows))
+            self._search.push(self._told[-1])
         self._rest = line[whole:]
 
     def partial(self) -> Guess:
         return _guess(self._search.partial())
+
+    def fit_of(self, words: Sequence[str]) -> float:
+        """How well ``words`` and nothing else fit all that was heard, in nats a sound; 0 is perfect.
+
+        Minus infinity where they cannot be laid along it.
+        """
+        try:
+            return fit_of(
+                np.concatenate(self._told or [np.zeros((0, LABELS), np.float32)]),
+                [pronunciations(word) for word in words],
+            )
+        except CannotAlign:
+            return -np.inf
 
     def found(self) -> Found:
         """The last word on it, with times; the stream is used up."""

@@ -69,23 +69,36 @@ def align(logp: NDArray[np.floating], words: Sequence[Sequence[Sounds]]) -> Alig
 
     Raises ``CannotAlign`` where there are fewer frames than sounds.
     """
-    if not words or not all(ways and all(ways) for ways in words):
-        raise CannotAlign("a word without sounds")
-    chain = _chain(words)
-    frames = np.asarray(logp, np.float64)
-    if not len(frames):
-        raise CannotAlign("no sound")
-    best = _best(frames - frames.max(axis=1, keepdims=True), chain)
-    if best <= NEVER / 2:
-        raise CannotAlign("fewer frames than sounds")
+    chain, frames = _laid_out(logp, words)
+    best = _fit(frames, words, chain)
     share = _shares(frames[:, chain.label] * FLATTEN, chain)
     time_in = np.zeros((2, len(words) + 1))  # frames before and in each word, and of those behind its last sound
     np.add.at(time_in[0], chain.word + 1, share)
     np.add.at(time_in[1], chain.word[chain.behind] + 1, share[chain.behind])
     passed = np.cumsum(time_in[0])
     over = np.maximum(passed[1:] - time_in[1, 1:], passed[:-1])
-    sounds = sum(len(ways[0]) for ways in words)
-    return Alignment(begun=passed[:-1], over=over, fit=best / sounds)
+    return Alignment(begun=passed[:-1], over=over, fit=best)
+
+
+def fit_of(logp: NDArray[np.floating], words: Sequence[Sequence[Sounds]]) -> float:
+    """``Alignment.fit`` alone, for those who need no times. Raises as ``align``."""
+    chain, frames = _laid_out(logp, words)
+    return _fit(frames, words, chain)
+
+
+def _laid_out(logp: NDArray[np.floating], words: Sequence[Sequence[Sounds]]) -> tuple[_Chain, Floats]:
+    if not words or not all(ways and all(ways) for ways in words):
+        raise CannotAlign("a word without sounds")
+    if not len(logp):
+        raise CannotAlign("no sound")
+    return _chain(words), np.asarray(logp, np.float64)
+
+
+def _fit(frames: Floats, words: Sequence[Sequence[Sounds]], chain: _Chain) -> float:
+    best = _best(frames - frames.max(axis=1, keepdims=True), chain)
+    if best <= NEVER / 2:
+        raise CannotAlign("fewer frames than sounds")
+    return best / sum(len(ways[0]) for ways in words)
 
 
 def _chain(words: Sequence[Sequence[Sounds]]) -> _Chain:
