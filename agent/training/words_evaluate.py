@@ -23,8 +23,9 @@ from agent.brain.flow.load import load_dialogue
 from agent.brain.flow.match import Matcher
 from agent.brain.flow.yes_no import read_yes_no
 from agent.expectation import ExpectKind
+from agent.model.parts.both_engine import BothEngine
 from agent.model.parts.completeness import State, match
-from agent.model.parts.engine import Engine
+from agent.model.parts.engine import Engine, open_engine
 from agent.training.command import command
 from agent.training.errors import TrainingError
 from agent.training.words_compare import Judged, compared, comparison, report, scores_of
@@ -88,20 +89,19 @@ def some(trials: Sequence[Trial], most: int) -> list[Trial]:
 
 def _engine(asked: argparse.Namespace) -> Engine:
     if asked.engine == "pocketsphinx":
-        from agent.model.parts.pocketsphinx_engine import PocketSphinxEngine
-
-        return PocketSphinxEngine()
+        return open_engine("pocketsphinx", "")
     from agent.model.parts.words_engine import WordsEngine
     from agent.model.small.words_runtime import WEIGHTS
 
-    return WordsEngine(asked.weights or WEIGHTS)
+    net = WordsEngine(asked.weights or WEIGHTS)
+    return net if asked.engine == "words" else BothEngine(net, open_engine("pocketsphinx", ""))
 
 
 @command
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m agent.training.words_evaluate", description="Judge a recogniser.")
     parser.add_argument("trials", type=Path)
-    parser.add_argument("--engine", choices=("words", "pocketsphinx"), default="words")
+    parser.add_argument("--engine", choices=("words", "pocketsphinx", "both"), default="words")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--dialogue", type=Path, required=True)
     parser.add_argument("--only", default="", help="groups that begin so")
