@@ -47,6 +47,8 @@ AUC_AT_MS: Final = (200, 400, 600, 800, 1000)
 FALSE_FIRES: Final = 0.08
 TOLD_RIGHT, TOLD_NOTHING, TOLD_WRONG = "right", "missing", "wrong"
 CUT_SHARES: Final = (0.05, 0.08)
+FIXED_SHARES: Final = (0.8, 0.85, 0.9)
+"""Probabilities of an interruption at which we might give way, the same for every set of calls."""
 FEWEST: Final = 8
 """Voices with fewer turns get no row of their own."""
 Judged = Any
@@ -145,7 +147,12 @@ def _held_out(net: Judged, folder: Path, heard: Heard, other: Heard) -> dict[str
 def _ways(events: Sequence[EventScores]) -> dict[str, Fires]:
     """Ways to tell an interruption from the rest; thresholds from ``events``."""
     sure = threshold_at(events, "backchannel", FALSE_FIRES)
-    return {
+    fixed: dict[str, Fires] = {}
+    for share in FIXED_SHARES:
+        fixed[f"head {share:.2f}"] = head(share)
+        for clock_ms in (760, 1000):
+            fixed[f"head {share:.2f} or {clock_ms} ms"] = either(head(share), duration(clock_ms))
+    return fixed | {
         "700 ms": duration(700),
         "760 ms": duration(760),
         "900 ms": duration(900),
