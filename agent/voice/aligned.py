@@ -24,13 +24,13 @@ from agent.voice.shape import RATE_HZ, Pcm
 from agent.voice.timing import pauses
 from telephony.audio.levels import to_float
 
-LAG_MS: Final = 110.6
+LAG_MS: Final = 117.6
 """The net tells the joint of two words so much later than it is: ``crosstalk bench voice --word-times`` measures it."""
 TAIL_STEPS: Final = 6
 """Silence behind a clause, in which the net tells its last sounds."""
-POOREST_FIT: Final = -2.7
-"""Nats a sound. Right words have -2.5 and more (flite, Pico; worst: a name sounded out), those of another clause -2.9
-and less: ``--word-times`` tells both."""
+POOREST_FIT: Final = -3.3
+"""Nats a sound. Right words have -2.2 and more (flite), those of another clause -4.8 and less: ``--word-times`` tells
+both."""
 LONGEST_S: Final = 20.0
 """A longer clause keeps its estimate: it would hold the voice for half a second."""
 PAUSE_REACH: Final = RATE_HZ * 60 // 1000

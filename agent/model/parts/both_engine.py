@@ -21,7 +21,7 @@ SHORT: Final = frozenset({ExpectKind.DIGITS, ExpectKind.YES_NO})
 """What the net hears alone, while our voice is silent."""
 LEAST_FIT: Final = -2.5
 """Nats a sound: words that fit worse are not what was said."""
-SURE_ALONE: Final = 0.6
+SURE_ALONE: Final = 0.5
 """Confidence from which the net's words count without PocketSphinx's."""
 
 

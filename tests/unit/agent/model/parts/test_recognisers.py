@@ -377,7 +377,7 @@ def _other_joiner(folder: Path) -> None:
 
 
 def test_an_unknown_recogniser_is_refused_by_name() -> None:
-    with pytest.raises(ModelError, match="pocketsphinx, words, sherpa, pipecat, none"):
+    with pytest.raises(ModelError, match="pocketsphinx, words, both, sherpa, pipecat, none"):
         build(1, recogniser="psychic", processes=1)
 
 
