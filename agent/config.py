@@ -152,8 +152,8 @@ class OutboundConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    model: str = "parts"
-    """``parts`` (default ears), ``small`` (the same with our own floor net), ``vad`` (voice activity alone), a
+    model: str = "small"
+    """``small`` (our own ears), ``parts`` (the same by rules, without our floor net), ``vad`` (voice activity alone), a
     speech-native model (extra ``gpu``) by its folder or by the name under which it was pulled (both with a slash), or a
     fake: ``echo talker silent marker``."""
     workers: int = 1
@@ -179,8 +179,8 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarsConfig:
-    recogniser: str = "pocketsphinx"
-    """``pocketsphinx`` (hardly any human on a phone), ``words`` (ours), ``both``, ``sherpa``, ``pipecat``, ``none``."""
+    recogniser: str = "both"
+    """``both``, ``words`` (ours), ``pocketsphinx`` (hardly any human on a phone), ``sherpa``, ``pipecat``, ``none``."""
     recogniser_processes: int = 1
     sherpa_model: str = ""
     """A streaming model of ``crosstalk pull`` by its name, or a folder with one for sherpa-onnx."""

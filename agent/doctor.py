@@ -372,7 +372,11 @@ def check_recogniser(config: Config) -> Iterator[Check]:
     elif wanted == "words":
         yield ok(name, "words: our own net, for what a dialogue expects (docs/reference/model_card_small_words.md)")
     elif wanted == "both" and find_spec("pocketsphinx") is not None:
-        yield ok(name, "both: our own net for numbers, yes and no; PocketSphinx for phrases, checked by the net")
+        yield warn(
+            name,
+            "both: understands people's numbers, hardly any of their sentences on a telephone; keys always work",
+            "for people who speak freely supply a streaming model: ears.recogniser = sherpa",
+        )
     elif find_spec("pocketsphinx") is None:
         yield fail(name, "pocketsphinx is not installed", "pip install pocketsphinx, or set ears.recogniser = none")
     else:

@@ -126,7 +126,7 @@ async def echo_command(
     at_once: int = 2,
     level_db: float = LEVEL_DB,
     delay_ms: int = DELAY_MS,
-    system: str = "parts",
+    system: str = "small",
     settings: Mapping[str, object] | None = None,
     as_json: bool = False,
     start_service: StartService,
@@ -195,7 +195,7 @@ async def run_echo(
     start_service: StartService,
     level_db: float = LEVEL_DB,
     delay_ms: int = DELAY_MS,
-    system: str = "parts",
+    system: str = "small",
     settings: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """One system's row. Raises ``AgentError`` where it cannot serve here."""

@@ -9,7 +9,7 @@ from typing import Any
 from agent.argument_types import count
 from agent.errors import ConfigError
 
-SYSTEMS = ("parts", "small")
+SYSTEMS = ("small", "parts")
 NOISES = ("babble", "white", "street", "tv")
 
 
@@ -38,7 +38,7 @@ def add_conversations(benches: Any) -> None:
 
 
 def _with_system(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--system", choices=SYSTEMS, default="parts", help="who answers (default: parts)")
+    parser.add_argument("--system", choices=SYSTEMS, default="small", help="who answers (default: small)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting of the service")
     parser.add_argument("--json", action="store_true")
 
