@@ -71,9 +71,7 @@ def without_words(
     calls: Sequence[HeardCall], waits: Sequence[Expect], systems: Sequence[str], *, weights: str = ""
 ) -> dict[str, Curve]:
     """The same of ears whose recogniser understands nothing; and of timers."""
-    found = {
-        f"{name}, no words": _curve(name, calls, waits, weights, "") for name in LIVE if name in systems and calls
-    }
+    found = {f"{name}, no words": _curve(name, calls, waits, weights, "") for name in LIVE if name in systems and calls}
     if "timer" in systems:
         found["timer"] = [
             {"setting": f"{timer_s:g} s", **turn_figures([Judged(one.call, timer_ends(one, timer_s)) for one in calls])}
