@@ -53,8 +53,8 @@ MATCH_FACTOR: Final[dict[State, float]] = {
 word not heard: at 3 the net took one pause in seven more of synthetic callers than the words alone."""
 LATE_MS: Final = 1000
 LATE_SCORE: Final = 0.15
-"""Silence so long ends a turn at a lower score. On folds valid and dev 12 points fewer of people's open turns wait longer
-and none more is cut; of all others 15 to 25 points fewer wait, and 0.5 to 2.5 more are cut …"""
+"""Silence so long ends a turn at a lower score. On folds valid and dev 12 points fewer of people's open turns wait
+longer and none more is cut; of all others 15 to 25 points fewer wait, and 0.5 to 2.5 more are cut …"""
 LAST_MS: Final = 2400
 """… and this long at any, where the words do not say that more must come. The floor's backstop is behind both."""
 SPEECH_VETO: Final = 0.05
