@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent.backchannels import BACKCHANNEL_PHRASES
 from agent.bench import metrics
+from agent.bench.answering import must_answer
 from agent.bench.baselines import HeardCall, baseline_figures
 from agent.bench.duplex_picture import TITLES, picture
 from agent.bench.duplex_scripts import (
@@ -40,7 +41,6 @@ from agent.bench.load import StartService, show_figures
 from agent.bench.machine import machine_facts
 from agent.bench.statistics import ms, number, percentile
 from agent.bench.transport import punctuality, together
-from agent.errors import AgentError
 from agent.simulator.caller import CallResult, run_call
 from agent.simulator.energy import Span, agent_onsets
 from agent.simulator.media import MediaThread
@@ -48,7 +48,7 @@ from agent.simulator.phone import DialFailed
 from agent.simulator.recording import ear_channel
 from agent.simulator.render import Renderer
 from agent.simulator.script import Script
-from agent.simulator.service import fetch_json, fetch_timeline, media_offset_s
+from agent.simulator.service import fetch_timeline, media_offset_s
 from agent.simulator.truth import EventType
 from telephony.audio.g711 import ulaw_decode
 
@@ -216,9 +216,7 @@ async def _served(
 ) -> Served:
     """All profiles' calls, answered by ``system``. Raises ``AgentError`` where another one answers in its place."""
     async with start_service(_settings(system, weights)) as service:
-        ears = (await fetch_json(f"{service.http_url}/healthz") or {}).get("ears", {})
-        if ears.get("why"):
-            raise AgentError(f"{system} cannot serve here: {ears['why']}")
+        await must_answer(service.http_url, system)
         runs = [
             await _profile(runner, system, profile, service.sip_uri, service.http_url, events, voices, sounds)
             for profile in profiles

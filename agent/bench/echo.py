@@ -18,17 +18,17 @@ from typing import Any, Final
 import numpy as np
 from rich.console import Console
 
+from agent.bench.answering import must_answer
 from agent.bench.load import StartService, show_figures
 from agent.bench.machine import machine_facts
 from agent.bench.statistics import Proportion, Rate
-from agent.errors import AgentError
 from agent.simulator.caller import CallResult, run_call
 from agent.simulator.energy import Pcm, agent_spans
 from agent.simulator.media import MediaThread
 from agent.simulator.phone import DialFailed
 from agent.simulator.render import Cue
 from agent.simulator.script import Echo, Keys, Script, Step, WaitReply
-from agent.simulator.service import fetch_json, fetch_timeline
+from agent.simulator.service import fetch_timeline
 
 LEVEL_DB: Final = -20.0
 DELAY_MS: Final = 150
@@ -202,9 +202,7 @@ async def run_echo(
     scripts = [echo_script(number, level_db=level_db, delay_ms=delay_ms) for number in range(calls)]
     own = {"engine.spare": 0, "engine.model": system, **(settings or {})}
     async with start_service(own) as service:
-        ears = (await fetch_json(f"{service.http_url}/healthz") or {}).get("ears", {})
-        if ears.get("why"):
-            raise AgentError(f"{system} cannot serve here: {ears['why']}")
+        await must_answer(service.http_url, system)
         with MediaThread() as media:
             results = await _place(scripts, media, service.sip_uri, at_once)
         told = [(one, await fetch_timeline(service.http_url, one.book)) for one in results]

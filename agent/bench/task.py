@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from agent.bench.answering import must_answer
 from agent.bench.load import StartService, show_figures
 from agent.bench.machine import machine_facts
 from agent.bench.task_call import Bench, TaskLine, run_task_call
@@ -29,7 +30,6 @@ from agent.brain.flow.load import load_dialogue
 from agent.errors import AgentError
 from agent.simulator.media import MediaThread
 from agent.simulator.render import Renderer
-from agent.simulator.service import fetch_json
 from agent.simulator.watch import watching
 
 VOICES: Final = ("flite:rms", "pico:en-GB")
@@ -97,7 +97,7 @@ async def run_tasks(
         async with server.open():
             own = {"engine.spare": 0, "engine.model": system, **server.settings(dialogue), **(settings or {})}
             async with start_service(own) as service, watching(service.http_url, "utterance") as watch:
-                await _check_ears(service.http_url, system)
+                await must_answer(service.http_url, system)
                 with MediaThread() as media:
                     bench = Bench(
                         uri=service.sip_uri,
@@ -171,13 +171,6 @@ def draw_lines(count: int, voices: Sequence[str], seed: int, *, noise: str, nois
         )
         for number in range(count)
     ]
-
-
-async def _check_ears(http_url: str, system: str) -> None:
-    """Raises ``AgentError`` where other ears stand in."""
-    ears = (await fetch_json(f"{http_url}/healthz") or {}).get("ears", {})
-    if ears.get("why"):
-        raise AgentError(f"{system} cannot serve here: {ears['why']}")
 
 
 def _told(one: Outcome) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 from agent.argument_types import count
-from agent.errors import ConfigError
+from agent.commands.options import settings_of
 
 SYSTEMS = ("small", "parts")
 NOISES = ("babble", "white", "street", "tv")
@@ -43,16 +43,11 @@ def _with_system(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
 
 
-def settings_of(arguments: argparse.Namespace) -> dict[str, object]:
+def _checked_settings(arguments: argparse.Namespace) -> dict[str, object]:
     """Settings of the service. Raises ``ConfigError`` naming the option or the key, before a service starts."""
     from agent.config_load import load_config
 
-    found: dict[str, object] = {}
-    for setting in arguments.set:
-        key, separator, value = setting.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
-        found[key] = value
+    found = settings_of(arguments)
     load_config(None, {}, found)
     return found
 
@@ -68,7 +63,7 @@ def _bench_task(arguments: argparse.Namespace) -> int:
             noise_db=arguments.noise_db,
             noise=arguments.noise,
             system=arguments.system,
-            settings=settings_of(arguments),
+            settings=_checked_settings(arguments),
             voices=arguments.voice,
             use_keys=not arguments.no_keys,
             seed=arguments.seed,
@@ -89,7 +84,7 @@ def _bench_echo(arguments: argparse.Namespace) -> int:
             level_db=arguments.level_db,
             delay_ms=arguments.delay_ms,
             system=arguments.system,
-            settings=settings_of(arguments),
+            settings=_checked_settings(arguments),
             as_json=arguments.json,
             start_service=start_service,
         )

@@ -16,18 +16,24 @@ def with_config(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sip-port", type=int, metavar="N", help="SIP port (UDP)")
     parser.add_argument("--http-port", type=int, metavar="N", help="HTTP port")
-    parser.add_argument("--model", metavar="NAME", help="parts (default), small, vad, echo, talker, silent, marker")
+    parser.add_argument("--model", metavar="NAME", help="small (default), parts, vad, echo, talker, silent, marker")
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, object]:
+    """What ``--set`` says, unchecked. Raises ``ConfigError`` naming what is no KEY=VALUE."""
+    found: dict[str, object] = {}
+    for setting in arguments.set:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
+        found[key] = value
+    return found
 
 
 def loaded(arguments: argparse.Namespace) -> Any:
     from agent.config_load import load_config, process_environment
 
-    flags: dict[str, object] = {}
-    for setting in arguments.set:
-        key, separator, value = setting.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {setting}", "must be KEY=VALUE")
-        flags[key] = value
+    flags = settings_of(arguments)
     named = {"sip.port": arguments.sip_port, "http.port": arguments.http_port, "engine.model": arguments.model}
     flags |= {key: value for key, value in named.items() if value is not None}
     return load_config(arguments.config, process_environment(), flags)
