@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.peers.ports import free_ports
 from tests.peers.programs import require
+from tests.ports import free_ports
 
 Pcm = NDArray[np.int16]
 TEMPLATES = Path(__file__).parents[1] / "data" / "baresip"

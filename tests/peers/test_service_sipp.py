@@ -13,11 +13,11 @@ import pytest_asyncio
 
 from agent.app import Service, start_service
 from tests.peers.pcap import audio_packets, key_packets, write_pcap
-from tests.peers.ports import free_ports
 from tests.peers.programs import require
 from tests.peers.rtp_peer import rtp_peer
 from tests.peers.service_kit import MARKER_AGENT, all_ended, assert_clean_log, calls, events, metric, until
 from tests.peers.sip_service import SCENARIOS, run_sipp
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 

@@ -33,6 +33,7 @@ from agent.model.moshi.config import MIMI_FILE, MODEL_FILE, TEXT_FILE
 from agent.pull.command import Order, pull
 from agent.pull.store import ModelFolder
 from agent.voice.phonemes import data_folder
+from tests.ports import free_ports
 from tests.unit.agent.model.moshi.shapes import write_shapes
 from tests.unit.agent.model.parts.tiny_sherpa import tiny_sherpa
 from tests.unit.agent.voice.tiny_models import tiny_kokoro, tiny_piper
@@ -45,9 +46,9 @@ def only(checks: Iterator[Check], name: str) -> Check:
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
+    (port,) = free_ports(1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        port = udp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
         tcp.bind(("127.0.0.1", port))
         tcp.listen()
         yield port

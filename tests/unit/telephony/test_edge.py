@@ -20,6 +20,7 @@ from telephony.link import FrameReader, FrameType, InBatch, InFlag, OutBatch, Ou
 from telephony.net.ports import PortPool
 from telephony.rtp import rtcp
 from telephony.rtp.playout import PlayoutLimits
+from tests.ports import free_ports
 from tests.unit.telephony.rtp.wire import Packet, build_packet, parse_packet
 
 PHASES = 4
@@ -96,9 +97,9 @@ class World:
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message.get("event") == kind]
 
-    def phone(self, ip: str = "127.0.0.1") -> socket.socket:
+    def phone(self, ip: str = "127.0.0.1", port: int = 0) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind((ip, 0))
+        sock.bind((ip, port))
         sock.setblocking(False)
         self.sockets.append(sock)
         return sock
@@ -356,14 +357,8 @@ def test_missed_ticks_move_media_time_but_not_the_sequence(world: World) -> None
 
 
 def test_the_end_of_a_leg_is_told_by_rtcp_and_its_port_rests(world: World) -> None:
-    phone = world.phone()
-    reports = world.phone()
-    ip, port_of_phone = phone.getsockname()
-    reports.close()
-    reports = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    reports.bind((ip, port_of_phone + 1))
-    reports.setblocking(False)
-    world.sockets.append(reports)
+    (port_of_phone,) = free_ports(1)
+    phone, reports = (world.phone(port=port_of_phone + odd) for odd in (0, 1))
     port = world.open(phone, seated=False)
     talk(world, phone, port, 10)
     quality = world.ask("close")["quality"]

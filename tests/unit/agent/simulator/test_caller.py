@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 import struct
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from agent.simulator.phone import DialFailed, Phone
 from agent.simulator.render import Cue
 from agent.simulator.script import Script, Sound, parse_script
 from agent.simulator.truth import EventType, read_truth
+from tests.ports import free_ports
 from tests.unit.agent.simulator.fake_agent import FakeAgent, fake_agent
 
 
@@ -114,9 +114,7 @@ async def test_the_agent_may_hang_up_first() -> None:
 
 
 async def test_a_port_where_nobody_listens_ends_the_call_at_once() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+    (port,) = free_ports(1)
     script = parse_script("steps: [{wait: 5000}]")
     with MediaThread() as media:
         call = run_call(f"sip:agent@127.0.0.1:{port}", script, media=media, cues=rendered(script))

@@ -9,7 +9,7 @@ import pytest
 from telephony.errors import MediaError
 from telephony.net.ports import PortPair, PortPool
 
-LOW, HIGH = 35000, 35007
+LOW, HIGH = 19000, 19007
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def take_all(pool: PortPool) -> list[PortPair]:
 
 def test_ports_are_even_with_rtcp_on_the_next_and_run_out(pool: PortPool) -> None:
     pairs = take_all(pool)
-    assert sorted(pair.port for pair in pairs) == [35000, 35002, 35004, 35006]
+    assert sorted(pair.port for pair in pairs) == [19000, 19002, 19004, 19006]
     assert all(pair.rtcp.getsockname()[1] == pair.port + 1 for pair in pairs)
     with pytest.raises(MediaError, match="no RTP port is free"):
         pool.take()
@@ -33,7 +33,7 @@ def test_ports_are_even_with_rtcp_on_the_next_and_run_out(pool: PortPool) -> Non
         pair.close()
 
 
-@pytest.mark.parametrize("port", [35001, 34998, 35008])
+@pytest.mark.parametrize("port", [19001, 18998, 19008])
 def test_odd_ports_and_ports_out_of_range_are_refused(pool: PortPool, port: int) -> None:
     with pytest.raises(MediaError, match="odd or out of range"):
         pool.take(port)
@@ -41,23 +41,23 @@ def test_odd_ports_and_ports_out_of_range_are_refused(pool: PortPool, port: int)
 
 def test_a_port_that_somebody_else_has_is_passed_over(pool: PortPool) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", 35003))
+        other.bind(("127.0.0.1", 19003))
         pairs = [pool.take() for _ in range(3)]
-        assert 35002 not in {pair.port for pair in pairs}
+        assert 19002 not in {pair.port for pair in pairs}
         for pair in pairs:
             pair.close()
 
 
 def test_a_closed_port_rests_until_its_packets_stop(pool: PortPool) -> None:
-    pair = pool.take(35000)
+    pair = pool.take(19000)
     pool.release(pair, 100.0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-        peer.sendto(b"late", ("127.0.0.1", 35000))
+        peer.sendto(b"late", ("127.0.0.1", 19000))
         pool.sweep(104.0)
     pool.sweep(106.0)
     assert pool.resting == 1
     with pytest.raises(MediaError, match="taken"):
-        pool.take(35000)
+        pool.take(19000)
     pool.sweep(109.5)
     assert pool.resting == 0
-    pool.take(35000).close()
+    pool.take(19000).close()
