@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEV_STAMP := $(VENV)/.ready-dev
+GPU_STAMP := $(VENV)/.ready-gpu
 ARGS ?=
 MODEL ?=
 # Tests start hundreds of Pythons, and each would compile every module again.
@@ -47,7 +48,12 @@ $(DEV_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,redis]'
 	@touch $@
 
-serve: $(STAMP) ## answer calls (first run sets everything up)
+# A model by its folder or its name on the hub has a slash and speaks by itself: it wants PyTorch.
+$(GPU_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gpu]'
+	@touch $@
+
+serve: $(if $(findstring /,$(MODEL)),$(GPU_STAMP),$(STAMP)) ## answer calls (first run sets everything up)
 	$(BIN)/crosstalk serve $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 system: ## install the programs that some tests call, where that is possible (root and apt)
