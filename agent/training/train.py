@@ -1,7 +1,9 @@
 """Train the floor net: ``python -m agent.training.train --data DIR --out DIR --steps N``.
 
 Seeded and resumable to the bit: batch ``k`` is a function of the seed, and a checkpoint holds weights, optimiser and
-step. Progress goes to ``OUT/log.jsonl`` and to stderr. ``--device cuda`` uses a GPU where torch has one.
+step. Progress goes to ``OUT/log.jsonl`` and to stderr. ``--until`` stops at a time (Unix seconds) instead of after
+steps, and lets the rate fall by then. ``--device cuda`` uses a GPU where torch has one; on a CPU ``--products`` says in
+what numbers it multiplies (``net/products.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Final
@@ -23,11 +25,14 @@ import torch
 from torch import Tensor
 
 from agent.training.command import command
+from agent.training.course import Course
 from agent.training.dataset import INPUTS, Batch, Dataset
 from agent.training.errors import TrainingError
 from agent.training.mixing import Draw, forgotten, mixed, paced
 from agent.training.net.floor import FloorNet, FloorSizes, parameters
 from agent.training.net.loss import losses, total
+from agent.training.net.memory import keep_pages
+from agent.training.net.products import Asked, Choice, Products, chosen
 from agent.training.shard import paths
 
 WARM_UP: Final = 40
@@ -36,11 +41,14 @@ RATE: Final = 2e-3
 """The highest learning rate."""
 LOWEST: Final = 0.02
 """The learning rate at the end, against its highest."""
+DECAY: Final = 0.02
 CLIP: Final = 1.0
 CHECKPOINT: Final = "checkpoint.pt"
 TOLD_EVERY: Final = 20
-KEPT: Final = 0.995
+KEPT: Final = 0.99
 """Share of the average that a step leaves."""
+LOOK_S: Final = 1.0
+"""Between two looks whether a pause is over."""
 FLOOR: Final = "floor"
 """What checkpoints of before 2026-11-26 say of themselves: there was another net, for words."""
 
@@ -50,9 +58,10 @@ class Plan:
     """How to train. Everything that decides the weights."""
 
     steps: int
+    """0: until a time."""
     batch: int = 16
     rate: float = RATE
-    decay: float = 0.01
+    decay: float = DECAY
     seed: int = 1
     sizes: dict[str, int] = field(default_factory=dict)
     """Sizes that differ from the net's own."""
@@ -63,33 +72,48 @@ class Plan:
     """Of what the layers of the GRU give."""
     start: str = ""
     """Checksum of the checkpoint whose weights it starts from; empty: from nothing."""
+    products: str = Products.FLOAT32.value
+    """What is multiplied (``Products``)."""
 
 
 class Trainer:
     """Net, optimiser and how far they are."""
 
     def __init__(
-        self, plan: Plan, data: Dataset, device: str = "cpu", start: Path | None = None, stems: Dataset | None = None
+        self,
+        plan: Plan,
+        data: Dataset,
+        device: str = "cpu",
+        start: Path | None = None,
+        stems: Dataset | None = None,
+        until: float = 0.0,
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.data, self.stems, self.step = plan, data, stems, 0
+        self.course = Course(steps=plan.steps, until=until, began=time.time())
         self.device = torch.device(device)
         self.net = build(plan.sizes)
         if start is not None:
             self.net.load_state_dict(weights_of(load(start)))
         self.net.to(self.device)
+        self.net.gru.products = Products(plan.products)
         if plan.dropout > 0:
             drop_out(self.net.gru, plan.dropout)
         self.average = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
-        """Of the last couple of hundred steps' weights: what is judged and served."""
+        """Of the last hundred steps' weights or so: what is judged and served."""
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=plan.rate, weight_decay=plan.decay)
+
+    @property
+    def done(self) -> float:
+        """Share of the run that is over."""
+        return self.course.done(self.step, time.time())
 
     def one_step(self) -> dict[str, float]:
         """One batch; returns each head's loss. Raises ``TrainingError`` on a loss that is no number."""
         batch = self.data.batch(self.step)
         torch.manual_seed(self.plan.seed * 1_000_003 + self.step)  # dropout: a run that goes on draws the same
         for group in self.optimiser.param_groups:
-            group["lr"] = self.plan.rate * schedule(self.step, self.plan.steps)
+            group["lr"] = self.plan.rate * schedule(self.step, self.done)
         found = self._losses(batch)
         loss = total(found)
         if not bool(torch.isfinite(loss)):
@@ -107,8 +131,9 @@ class Trainer:
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         inputs, labels = tensors(self._varied(batch) if self.stems is not None else batch, self.device)
         start = self.net.start(len(inputs[0]))
-        logits, _ = self.net(*inputs, start)
-        return losses(logits, labels)
+        with self.net.gru.around():
+            logits, _ = self.net(*inputs, start)
+        return losses({name: value.float() for name, value in logits.items()}, labels)
 
     def _varied(self, batch: Batch) -> Batch:
         """``batch`` and as many stems over new lines, all at another pace."""
@@ -128,6 +153,7 @@ class Trainer:
         state = {
             "plan": asdict(self.plan),
             "step": self.step,
+            "began": self.course.began,
             "net": self.net.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
@@ -139,12 +165,17 @@ class Trainer:
     def restore(self, path: Path) -> None:
         """Go on where ``path`` stopped. Raises ``TrainingError`` if it was trained by another plan."""
         state = load(path)
-        if state["plan"] != asdict(self.plan):
-            raise TrainingError(f"{path}: was trained by another plan: {state['plan']}")
+        if "optimiser" not in state or "average" not in state:
+            raise TrainingError(f"{path}: weights alone, no training that could go on: begin with --start")
+        had, wanted = {**asdict(Plan(steps=0)), **state["plan"]}, asdict(self.plan)
+        if had != wanted:
+            told = ", ".join(f"{name} {had.get(name)}" for name in sorted(had) if had.get(name) != wanted.get(name))
+            raise TrainingError(f"{path}: was trained by another plan: {told}")
         self.net.load_state_dict(state["net"])
         self.average = {name: value.to(self.device) for name, value in state["average"].items()}
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
+        self.course = replace(self.course, began=float(state.get("began", self.course.began)))
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -194,12 +225,11 @@ def net_of(path: Path) -> FloorNet:
     return net
 
 
-def schedule(step: int, steps: int) -> float:
-    """Rises for ``WARM_UP`` steps, then falls as a cosine to ``LOWEST``."""
+def schedule(step: int, done: float) -> float:
+    """Rises for ``WARM_UP`` steps, then falls with what is ``done`` as a cosine to ``LOWEST``."""
     if step < WARM_UP:
         return (step + 1) / WARM_UP
-    part = min(1.0, (step - WARM_UP) / max(1, steps - WARM_UP))
-    return LOWEST + (1 - LOWEST) * 0.5 * (1 + float(np.cos(np.pi * part)))
+    return LOWEST + (1 - LOWEST) * 0.5 * (1 + float(np.cos(np.pi * done)))
 
 
 def tensors(batch: Batch, device: torch.device) -> tuple[list[Tensor], dict[str, Tensor]]:
@@ -214,20 +244,30 @@ def tensors(batch: Batch, device: torch.device) -> tuple[list[Tensor], dict[str,
     return inputs, labels
 
 
-def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 100) -> None:
-    """Train to the end of the plan or of ``minutes``; checkpoints and a log on the way."""
+def products_of(asked: Asked, device: str, out: Path) -> Choice:
+    """In what the run of the folder ``out`` multiplies: as it was begun, unless asked. Raises ``TrainingError``."""
+    path = out / CHECKPOINT
+    before = Products(load(path)["plan"].get("products", Products.FLOAT32)) if path.exists() else None
+    return chosen(asked, device, before)
+
+
+def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 100, pause: str = "") -> None:
+    """Train to the end of the plan or of ``minutes``; checkpoints and a log on the way. Waits while a ``pause`` is."""
     folder.mkdir(parents=True, exist_ok=True)
     began, cpu = time.monotonic(), time.process_time()
     sums: dict[str, float] = {}
     count = 0
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        while trainer.step < trainer.plan.steps and time.monotonic() - began < 60 * minutes:
+        while trainer.done < 1 and time.monotonic() - began < 60 * minutes:
+            while pause and os.path.exists(pause):
+                time.sleep(LOOK_S)
             for name, value in trainer.one_step().items():
                 sums[name] = sums.get(name, 0.0) + value
             count += 1
             if trainer.step % TOLD_EVERY == 0:
                 line = {
                     "step": trainer.step,
+                    "done": round(trainer.done, 4),
                     **{name: round(value / count, 4) for name, value in sums.items()},
                     "cpu_s": round(time.process_time() - cpu, 1),
                 }
@@ -240,34 +280,46 @@ def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 1
     trainer.save(folder / CHECKPOINT)
 
 
-@command
-def main(argv: Sequence[str]) -> int:
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m agent.training.train", description="Train a net.")
     parser.add_argument("--data", type=Path, required=True, nargs="+", help="folders of shards")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log; an old one goes on")
-    parser.add_argument("--steps", type=int, required=True)
+    ends = parser.add_mutually_exclusive_group(required=True)
+    ends.add_argument("--steps", type=int, default=0)
+    ends.add_argument("--until", type=float, default=0.0, help="Unix time to stop at, instead of steps")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=0, help="size of the GRU; 0: the net's own")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--products", type=Asked, choices=[*Asked], default=Asked.AUTO, help="what is multiplied")
     parser.add_argument("--rate", type=float, default=RATE, help="highest learning rate")
+    parser.add_argument("--decay", type=float, default=DECAY, help="of the weights (AdamW)")
     parser.add_argument("--stems", type=Path, nargs="+", help="folders of calls before the line: half of each batch")
     parser.add_argument("--dropout", type=float, default=DROPOUT, help="of the GRU")
     parser.add_argument("--start", type=Path, help="checkpoint to begin with")
-    asked = parser.parse_args(argv)
+    parser.add_argument("--pause", default="", help="wait while this file exists")
+    return parser.parse_args(argv)
+
+
+@command
+def main(argv: Sequence[str]) -> int:
+    asked = arguments(argv)
+    keep_pages()
     torch.set_num_threads(asked.threads)
-    sizes = {"hidden": asked.hidden} if asked.hidden else {}
+    products = products_of(asked.products, asked.device, asked.out)
     plan = Plan(
         steps=asked.steps,
         batch=asked.batch,
         rate=asked.rate,
+        decay=asked.decay,
         seed=asked.seed,
-        sizes=sizes,
+        sizes={"hidden": asked.hidden} if asked.hidden else {},
         stems=bool(asked.stems),
         dropout=asked.dropout,
         start=checksum(asked.start) if asked.start else "",
+        products=products.products.value,
     )
     shards, stems = (
         [path for folder in folders or () for path in paths(folder)] for folders in (asked.data, asked.stems)
@@ -275,11 +327,11 @@ def main(argv: Sequence[str]) -> int:
     share = plan.batch // 2 if plan.stems else plan.batch
     data = Dataset(shards, batch=share, seed=plan.seed)
     before = Dataset(stems, batch=plan.batch - share, seed=plan.seed, augment=False) if stems else None
-    trainer = Trainer(plan, data, asked.device, asked.start, before)
+    trainer = Trainer(plan, data, asked.device, asked.start, before, asked.until)
     if (asked.out / CHECKPOINT).exists():
         trainer.restore(asked.out / CHECKPOINT)
-    sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}\n")
-    train(trainer, asked.out, minutes=asked.minutes)
+    sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}, {products}\n")
+    train(trainer, asked.out, minutes=asked.minutes, pause=asked.pause)
     return 0
 
 

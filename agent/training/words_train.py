@@ -1,7 +1,8 @@
 """Train the phone net: ``python -m agent.training.words_train --data DIR --out DIR --steps 3000``.
 
 ``DIR`` holds what ``words_make`` makes. Seeded; a run that was stopped goes on from its checkpoint, batch by batch the
-same. ``--until`` stops at a time (Unix seconds) and lets the rate fall to nothing by then.
+same. ``--until`` stops at a time (Unix seconds) and lets the rate fall to nothing by then. On a CPU ``--products`` says
+in what numbers it multiplies (``net/products.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import count
@@ -26,8 +27,11 @@ from torch import Tensor, nn
 
 from agent.model.small.words_phones import BLANK
 from agent.training.command import command
+from agent.training.course import Course
 from agent.training.errors import TrainingError
+from agent.training.net.memory import keep_pages
 from agent.training.net.phones import STRIDE, PhoneNet, PhoneSizes
+from agent.training.net.products import Asked, Choice, Products, chosen
 from agent.training.words_data import joined, read
 from agent.training.words_mix import LENGTHS, NOT_ASKED, Line, Store, Strung
 
@@ -51,9 +55,11 @@ def rate_at(step: int, progress: float, peak: float) -> float:
 
 def losses(net: PhoneNet, codes: Tensor, strung: Strung) -> tuple[Tensor, Tensor]:
     """CTC loss per item, and how far the guide is from what is said about then."""
-    logits, _ = net(codes, net.start(len(codes)))
-    device = codes.device
-    log = logits.float().log_softmax(-1).transpose(0, 1)
+    start = net.start(len(codes))
+    with net.gru.around():
+        logits, _ = net(codes, start)
+    logits, device = logits.float(), codes.device
+    log = logits.log_softmax(-1).transpose(0, 1)
     sizes = torch.tensor([len(target) for target in strung.targets])
     flat = torch.tensor([label for target in strung.targets for label in target], dtype=torch.long)
     heard = torch.full((len(codes),), log.shape[0], dtype=torch.long)
@@ -107,9 +113,17 @@ def _string(number: int) -> Strung:
     return made(number)
 
 
-def save(path: Path, net: PhoneNet, optimiser: torch.optim.Optimizer | None, step: int, told: dict[str, Any]) -> None:
-    """Whole or not at all."""
+def save(
+    path: Path,
+    net: PhoneNet,
+    optimiser: torch.optim.Optimizer | None,
+    step: int,
+    told: dict[str, Any],
+    began: float = 0.0,
+) -> None:
+    """Whole or not at all. ``began``: Unix time, of the first run."""
     held = {"sizes": asdict(net.sizes), "net": net.state_dict(), "step": step, "told": told}
+    held |= {"products": net.gru.products.value, "began": began}
     if optimiser is not None:
         held["optimiser"] = optimiser.state_dict()
     passing = path.with_suffix(".part")
@@ -143,19 +157,22 @@ def train(asked: argparse.Namespace, store: Store) -> PhoneNet:
         net, _ = load(asked.start)
     else:
         net = PhoneNet(PhoneSizes(front=asked.front, hidden=asked.hidden, layers=asked.layers))
+    products = products_of(asked.products, asked.device, held)
+    net.gru.products = products.products
+    sys.stderr.write(f"from step {held.get('step', 0)}, {products}\n")
     net.to(asked.device).train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=asked.rate, weight_decay=0.01, betas=(0.9, 0.98))
     if "optimiser" in held:
         optimiser.load_state_dict(held["optimiser"])
-    progress = _progress(asked)
+    course = Course(steps=asked.steps, until=asked.until, began=float(held.get("began") or time.time()))
     line = Line(store, asked.device)
     told: dict[str, float] = {}
     began = saved = time.monotonic()
     first, skipped = int(held.get("step", 0)), 0
     for number, strung in strings.after(first):
-        done = progress(number)
+        done = course.done(number, time.time())
         if done >= 1 or (asked.stop_after and number - first >= asked.stop_after):
-            save(path, net, optimiser if asked.keep_optimiser else None, number, told)
+            save(path, net, optimiser if asked.keep_optimiser else None, number, told, course.began)
             break
         for group in optimiser.param_groups:
             group["lr"] = rate_at(number if not asked.start else number + WARM_UP, done, asked.rate)
@@ -185,7 +202,7 @@ def train(asked: argparse.Namespace, store: Store) -> PhoneNet:
             with (asked.out / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(told) + "\n")
             if time.monotonic() - saved > asked.save_every:
-                save(path, net, optimiser if asked.keep_optimiser else None, number + 1, told)
+                save(path, net, optimiser if asked.keep_optimiser else None, number + 1, told, course.began)
                 saved = time.monotonic()
         while os.path.exists(asked.pause) if asked.pause else False:
             time.sleep(3)
@@ -193,12 +210,9 @@ def train(asked: argparse.Namespace, store: Store) -> PhoneNet:
     return net
 
 
-def _progress(asked: argparse.Namespace) -> Callable[[int], float]:
-    """Share of the run that is over, from the number of the step."""
-    if not asked.until:
-        return lambda step: step / asked.steps
-    began = time.time()
-    return lambda step: (time.time() - began) / max(1.0, asked.until - began)
+def products_of(asked: Asked, device: str, held: dict[str, Any]) -> Choice:
+    """In what a run multiplies: as it was begun (``held``: its checkpoint), unless asked. Raises ``TrainingError``."""
+    return chosen(asked, device, Products(held.get("products", Products.FLOAT32)) if held else None)
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -217,6 +231,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--layers", type=int, default=PhoneSizes().layers)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--products", type=Asked, choices=[*Asked], default=Asked.AUTO, help="what is multiplied")
     parser.add_argument("--workers", type=int, default=0, help="processes that string batches together")
     parser.add_argument("--save-every", type=float, default=60.0, help="seconds")
     parser.add_argument("--no-optimiser", dest="keep_optimiser", action="store_false", help="smaller checkpoints")
@@ -228,6 +243,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 @command
 def main(argv: Sequence[str]) -> int:
     asked = arguments(argv)
+    keep_pages()
     store = Store(joined(read(path) for path in sorted(asked.data.glob("*.npz"))), asked.shares)
     train(asked, store)
     return 0

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from agent.model.small.expectation import SIZE
 from agent.model.small.features import BANDS, FLOOR_DB, STEP_DB
+from agent.training.net.gru import Gru
 
 KERNEL: Final = 5
 STRIDE: Final = 2
@@ -60,7 +61,7 @@ class FloorNet(nn.Module):  # type: ignore[misc]
         self.second = nn.Conv1d(sizes.front, sizes.frame, KERNEL, STRIDE)
         self.own = nn.Linear(PER_FRAME * BANDS, sizes.own)
         self.expect = nn.Linear(SIZE, sizes.expect)
-        self.gru = nn.GRU(sizes.frame + sizes.own + sizes.expect, sizes.hidden, sizes.layers, batch_first=True)
+        self.gru = Gru(sizes.frame + sizes.own + sizes.expect, sizes.hidden, sizes.layers, batch_first=True)
         self.head = nn.Linear(sizes.hidden, sum(HEADS.values()))
 
     def start(self, rows: int) -> FloorState:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from agent.model.small.features import BANDS
 from agent.model.small.words_phones import LABELS
 from agent.training.net.floor import scaled
+from agent.training.net.gru import Gru
 
 KERNEL, STRIDE, SECOND = 9, 3, 3
 PAST: Final = KERNEL - STRIDE
@@ -53,7 +54,7 @@ class PhoneNet(nn.Module):  # type: ignore[misc]
         self.first = nn.Conv1d(BANDS, sizes.front, KERNEL, STRIDE)
         self.second = nn.Conv1d(sizes.front, sizes.front, SECOND)
         dropout = sizes.dropout if sizes.layers > 1 else 0.0
-        self.gru = nn.GRU(sizes.front, sizes.hidden, sizes.layers, batch_first=True, dropout=dropout)
+        self.gru = Gru(sizes.front, sizes.hidden, sizes.layers, batch_first=True, dropout=dropout)
         self.head = nn.Linear(sizes.hidden, LABELS)
 
     def start(self, rows: int) -> PhoneState:

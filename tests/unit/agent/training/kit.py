@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import pytest
+
 from agent.training.conversation.maker import Conversation, make_conversation
 from agent.training.conversation.material import Material
 from agent.training.fold import Fold
+from agent.training.net.gates import NoGates, library
 
 
 @lru_cache(maxsize=1)
@@ -35,3 +38,11 @@ def conversations(count: int) -> list[Conversation]:
 def _own(opened: Material) -> tuple[str, ...]:
     fast = tuple(name for name in opened.own_voices if name in {"flite:kal", "pico:en-US"})
     return fast or tuple(opened.own_voices)
+
+
+def need_gates() -> None:
+    """Skip a test where this machine cannot compile or run ``net/gates.c``."""
+    try:
+        library()
+    except NoGates as lacking:
+        pytest.skip(str(lacking))

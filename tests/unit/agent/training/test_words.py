@@ -12,6 +12,7 @@ import pytest
 from agent.errors import ModelError
 from agent.training.errors import TrainingError
 from agent.training.fold import PHRASES_HELD_OUT, Fold, held_out
+from agent.training.net.products import Asked
 from agent.training.words_compare import Score
 from agent.training.words_data import Utterances, joined, read, write
 from agent.training.words_dictionary import kept
@@ -19,6 +20,7 @@ from agent.training.words_evaluate import reader
 from agent.training.words_text import WordTexts, intents
 from agent.training.words_trials import Trial, load, menu, over_the_phone, save
 from agent.training.words_unseen import UNSEEN
+from tests.unit.agent.training.kit import need_gates
 
 PARCEL = Path(__file__).parents[4] / "deploy/examples/parcel/parcel.yaml"
 
@@ -93,19 +95,38 @@ needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is no
 
 
 @needs_torch
-def test_training_lowers_the_loss_and_goes_on_to_the_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("products", ["float32", "bf16"])
+def test_training_lowers_the_loss_and_goes_on_to_the_bit(products: str, tmp_path: Path) -> None:
     import torch
 
     from agent.training.words_train import arguments, train
     from agent.training.words_train import load as load_net
 
+    if products == "bf16":
+        need_gates()
     store = _store()
-    common = ["--data", ".", "--steps", "12", "--room", "900", "--front", "12", "--hidden", "16", "--layers", "2"]
+    common = [
+        "--data",
+        ".",
+        "--steps",
+        "12",
+        "--products",
+        products,
+        "--room",
+        "900",
+        "--front",
+        "12",
+        "--hidden",
+        "16",
+        "--layers",
+        "2",
+    ]
     whole = train(arguments([*common, "--out", str(tmp_path / "a"), "--save-every", "0"]), store)
     other = arguments([*common, "--out", str(tmp_path / "b"), "--save-every", "0"])
     other.stop_after = 5
     train(other, store)
     other.stop_after = 0
+    other.products = Asked.AUTO  # it goes on as it was begun
     resumed = train(other, store)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -113,6 +134,7 @@ def test_training_lowers_the_loss_and_goes_on_to_the_bit(tmp_path: Path) -> None
     assert len(told) >= 2
     net, held = load_net(tmp_path / "a" / "phones.pt")
     assert held["step"] == 12
+    assert held["products"] == products
     assert net.sizes.hidden == 16
 
 
