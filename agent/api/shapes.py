@@ -95,7 +95,7 @@ _WORKER_STATS: Final = {
     "late_rows": {**COUNT, "description": "Frames that did not come in time"},
     "overruns": {**COUNT, "description": "Steps that took longer than `step_ms`"},
     "failed_rows": {**COUNT, "description": "Calls given up because their own row failed"},
-    "degradation": {**COUNT, "description": "Given up: 0 nothing, 1 early preparation, 2 new calls, 3 the ears' net"},
+    "degradation": {**COUNT, "description": "Given up: 0 nothing, 1 early preparation, 2 new calls"},
     "recognisers": _object(
         {"wanted": COUNT, "live": COUNT, "restarts": COUNT, "given_up": {**COUNT, "description": "Utterances unheard"}}
     ),

@@ -1,4 +1,4 @@
-"""Ears that can go on with simpler ones inside: for a busy machine, and where their own net cannot serve."""
+"""Ears that go on with simpler ones inside where their own net cannot serve."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ class HasBaseline(Protocol):
     @property
     def fallback(self) -> str:
         """Why it does so now; empty: it does not."""
-        ...
-
-    def use_baseline(self, on: bool) -> None:
-        """Do so while the machine is too busy, or go back."""
         ...
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from agent.errors import ModelError
-from agent.model.baseline import HasBaseline, fallback_of
+from agent.model.baseline import fallback_of
 from agent.model.protocol import (
     DuplexModel,
     HasHelpers,
@@ -84,10 +84,6 @@ class WithEars:
     def fallback(self) -> str:
         """Why simpler ears judge now; empty: they do not."""
         return fallback_of(self._ears)
-
-    def use_baseline(self, on: bool) -> None:
-        if isinstance(self._ears, HasBaseline):
-            self._ears.use_baseline(on)
 
     @property
     def helpers(self) -> HelperStats:

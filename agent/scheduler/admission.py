@@ -25,14 +25,11 @@ class Degradation(IntEnum):
     NO_PREPARATION = 1
     """No early preparation of answers, and no backchannels of our own."""
     NO_NEW_CALLS = 2
-    BASELINE_EARS = 3
-    """The small ears go on without their net."""
 
 
 THRESHOLDS: Final = {
     Degradation.NO_PREPARATION: 0.70,
     Degradation.NO_NEW_CALLS: 0.90,
-    Degradation.BASELINE_EARS: 1.10,
 }
 """Share of a step that all its batches together take (p95 of a second, smoothed)."""
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agent.errors import ConfigError, ModelError, traced
 from agent.expectation import Expect
-from agent.model.baseline import HasBaseline, fallback_of
+from agent.model.baseline import fallback_of
 from agent.model.protocol import DuplexModel, HasSpeaker, ModelSpec, Persona, StepInput, StepOutput
 from agent.pool.messages import (
     SAMPLES_PER_MS,
@@ -560,8 +560,6 @@ class Scheduler:
 
     def set_level(self, level: Degradation) -> None:
         """Carry a degradation level out on the running calls."""
-        if isinstance(self.model, HasBaseline):
-            self.model.use_baseline(level >= Degradation.BASELINE_EARS)
         for seat in self.table.calls():
             seat.may_prepare = level < Degradation.NO_PREPARATION
 

@@ -203,9 +203,6 @@ class Ears:
         """See ``HasBaseline``."""
         return self.why_not
 
-    def use_baseline(self, on: bool) -> None:
-        """They are the baseline."""
-
     @property
     def helpers(self) -> HelperStats:
         """Recogniser processes."""
@@ -238,9 +235,11 @@ class Ears:
         speaking = inputs.speaking[rows]
         self._own.position[rows] += STEP_SAMPLES
         echo_db = self._echo.step(pcm, inputs.own[rows], rows)
-        activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking, echo_db)
+        voice = None
         if self._opinion is not None:
             self._opinion.hear(pcm, inputs.own[rows], rows)
+            voice = self._opinion.voice(rows)
+        activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking, echo_db, voice)
         self._open_turns(rows, activity, speaking)
         self._close_stretches(rows, activity)
         self._listen(rows, pcm, activity, speaking)

@@ -29,6 +29,10 @@ class Opinion(Protocol):
         """One step: pcm, own ``[R, 160]``."""
         ...
 
+    def voice(self, rows: NDArray[np.intp]) -> Floats | None:
+        """``[R]`` probability that the caller's voice is on the line, in place of voice activity's; None: ask that."""
+        ...
+
     def speech(self, rows: NDArray[np.intp], p_speech: Floats) -> Floats:
         """``[R]`` the caller speaks, given what levels and voice activity say."""
         ...

@@ -1,4 +1,4 @@
-"""Who speaks now: Silero decides what is speech, frame levels decide when it begins and ends.
+"""Who speaks now: Silero (or a net that is given) decides what is speech, frame levels when it begins and ends.
 
 Silero alone opens 60 ms late and closes 100-200 ms late. So a frame counts as speech when its level is active *and*
 the model has heard speech within the last windows. While our own voice plays, an active level alone opens speech for
@@ -80,12 +80,20 @@ class SpeechDetector(RowState):
         super().load(row, saved)
 
     def step(
-        self, pcm: Floats, rows: NDArray[np.intp], speaking: NDArray[np.bool_], echo_db: Floats | None = None
+        self,
+        pcm: Floats,
+        rows: NDArray[np.intp],
+        speaking: NDArray[np.bool_],
+        echo_db: Floats | None = None,
+        score: Floats | None = None,
     ) -> Activity:
-        """pcm: ``[R, n]`` float32 in [-1, 1]; ``speaking`` ``[R]``; ``echo_db`` ``[R]`` level our echo may have."""
+        """pcm: ``[R, n]`` float32 in [-1, 1]; ``speaking`` ``[R]``; ``echo_db`` ``[R]`` level our echo may have;
+        ``score`` ``[R]`` probability of speech by another model, which spares us Silero's.
+        """
         step_ms = pcm.shape[1] // FRAME_SAMPLES * FRAME_MS
-        self.silero.step(pcm, rows)
-        score = self.silero.score[rows]
+        if score is None:
+            self.silero.step(pcm, rows)
+            score = self.silero.score[rows]
         levels = frame_levels(pcm)
         active = self._active(levels, rows, score, echo_db)
         hot = np.asarray(active.any(axis=1))

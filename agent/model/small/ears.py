@@ -1,6 +1,7 @@
 """Crosstalk-small as the service's ears: the parts' ears with our floor net beside them, or without it.
 
-The net says when the caller speaks, is done, or speaks to somebody else; words still say what is complete. What each
+The net says when the caller speaks (no other voice activity is asked), is done, or speaks to somebody else; words still
+say what is complete. What each
 decides stands in ``rules``. Where the net cannot serve (no weights, damaged, too slow for this machine) the parts'
 ears serve alone and say why.
 """
@@ -51,12 +52,7 @@ class SmallEars(Ears):
     @property
     def fallback(self) -> str:
         """Why the net is not asked now; empty: it is."""
-        opinion = self._net_opinion
-        return opinion.failed or ("steps take too long" if opinion.rests else "")
-
-    def use_baseline(self, on: bool) -> None:
-        """Judge without the net while the machine is too busy for it."""
-        self._net_opinion.rest(on)
+        return self._net_opinion.failed
 
     def warmup(self) -> None:
         """Beside the parts' own: the net's first steps, with one row and with all."""

@@ -52,18 +52,15 @@ class NetOpinion(RowState):
         self._net = net
         self._threshold = np.array([ends[answer].threshold for answer in Answer], np.float32)
         self._agree_ms = np.array([ends[answer].agree_ms for answer in Answer], np.float32)
-        self.rests = False
-        """Nobody asks the net: the ears judge without it."""
         self.failed = ""
-        """Why it will not be asked again."""
+        """Why it will not be asked again: the ears judge without it."""
         self._caller = self._column("net_caller", np.int16, shape=(FRAME,))
         self._ours = self._column("net_own", np.int16, shape=(FRAME,))
         self._filled = self._column("net_filled", np.int64)
         """Samples of the frame that is filling."""
         self._expect = self._column("net_expect", np.float32, shape=(SIZE,))
         self._answer = self._column("net_answer", np.int64)
-        self._speaks = self._column("net_speaks", np.float32, 1.0)
-        """Before its first frame the net contradicts nobody."""
+        self._speaks = self._column("net_speaks", np.float32)
         self._over = self._column("net_over", np.float32)
         self._over_ms = self._column("net_over_ms", np.float32)
         """For how long its rule has been met."""
@@ -95,20 +92,12 @@ class NetOpinion(RowState):
         if "net" in saved:
             self._net.restore(row, saved["net"].tobytes())
 
-    def rest(self, rests: bool) -> None:
-        """Leave the net alone, or ask it again: then every row begins as if it had heard nothing."""
-        if self.rests and not rests and not self.failed:
-            kept, answers = self._expect.copy(), self._answer.copy()
-            self.reset(np.arange(self.rows))
-            self._expect[:], self._answer[:] = kept, answers
-        self.rests = rests or bool(self.failed)
-
     def expect(self, row: int, expect: Expect) -> None:
         self._expect[row] = vector(expect)
         self._answer[row] = answer_of(expect)
 
     def hear(self, pcm: NDArray[np.int16], own: NDArray[np.int16], rows: NDArray[np.intp]) -> None:
-        if self.rests:
+        if self.failed:
             return
         at = self._filled[rows][:, None] + np.arange(pcm.shape[1])
         self._caller[rows[:, None], at], self._ours[rows[:, None], at] = pcm, own
@@ -122,11 +111,11 @@ class NetOpinion(RowState):
         try:
             logits = self._net.step(to_float(self._caller[rows]), to_float(self._ours[rows]), self._expect[rows], rows)
         except Exception as broken:  # ONNX Runtime's errors have no common class but Exception
-            self._give_up(f"the floor net failed: {broken}")
+            self.failed = f"the floor net failed: {broken}"
             return
         speech, over, overlap = logits["speech"][:, 0], logits["end"][:, 0], logits["overlap"]
         if not (np.isfinite(speech).all() and np.isfinite(over).all() and np.isfinite(overlap).all()):
-            self._give_up("the floor net gives numbers that are not finite")
+            self.failed = "the floor net gives numbers that are not finite"
             return
         self._speaks[rows], self._over[rows] = _sigmoid(speech), _sigmoid(over)
         met = (self._over[rows] >= self._threshold[self._answer[rows]]) & (self._speaks[rows] < SPEAKING)
@@ -135,16 +124,16 @@ class NetOpinion(RowState):
         for held, rule in ((self._takes_ms, TAKES), (self._leaves_ms, LEAVES)):
             held[rows] = np.where(_share(shares, rule) >= rule.threshold, held[rows] + FRAME_MS, 0.0)
 
-    def _give_up(self, why: str) -> None:
-        self.failed, self.rests = why, True
+    def voice(self, rows: NDArray[np.intp]) -> Floats | None:
+        return None if self.failed else self._speaks[rows]
 
     def speech(self, rows: NDArray[np.intp], p_speech: Floats) -> Floats:
-        if self.rests:
+        if self.failed:
             return p_speech
         return np.where(self._speaks[rows] < SPEECH_VETO, 0.0, p_speech).astype(np.float32)
 
     def ends_soon(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        if self.rests:
+        if self.failed:
             return np.zeros(len(rows), np.bool_)
         found: NDArray[np.bool_] = self._over_ms[rows] >= SOON * self._agree_ms[self._answer[rows]]
         return found
@@ -152,7 +141,7 @@ class NetOpinion(RowState):
     def ends(
         self, rows: NDArray[np.intp], ends: Floats, matched: NDArray[np.int64], silence_ms: NDArray[np.int64]
     ) -> Floats:
-        if self.rests:
+        if self.failed:
             return ends
         told = JUST * self._over_ms[rows] / (self._agree_ms[self._answer[rows]] * _FACTOR[matched])
         late_ms = np.where(self._over[rows] >= LATE_SCORE, LATE_MS, LAST_MS)
@@ -160,7 +149,7 @@ class NetOpinion(RowState):
         return np.asarray(np.minimum(np.maximum(told, silent), 1.0), np.float32)
 
     def overlap(self, rows: NDArray[np.intp], takes: Floats, leaves: Floats) -> tuple[Floats, Floats]:
-        if self.rests:
+        if self.failed:
             return takes, leaves
         left = self._leaves_ms[rows] >= LEAVES.agree_ms
         taken = (self._takes_ms[rows] >= TAKES.agree_ms) & ~left

@@ -47,7 +47,7 @@ def test_every_level_gives_something_up() -> None:
     refusals = []
     for admission.level in Degradation:
         refusals.append(admission.refusal(1))
-    assert refusals == [None, None, "pool_full", "pool_full"]  # 1 stops preparation: test_tick; 3 the net: model/small
+    assert refusals == [None, None, "pool_full"]  # 1 stops preparation: test_tick
 
 
 def test_running_calls_that_fill_the_budget_keep_new_ones_out() -> None:

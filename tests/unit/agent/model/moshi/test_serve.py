@@ -60,5 +60,5 @@ def test_floor_net_hears_beside_it(folder: Path) -> None:
     model = build_model(str(folder), 2, device="cpu", recogniser="none")
     assert model.spec.name.startswith(f"{folder.name}+")
     assert isinstance(model, HasBaseline)
-    model.use_baseline(True)
+    assert not model.fallback
     model.close()
