@@ -17,4 +17,4 @@ def keep_pages() -> bool:
     if mallopt is None:
         return False
     asked = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, NEVER), (M_TOP_PAD, AHEAD_BYTES))
-    return sum(mallopt(name, value) for name, value in asked) == len(asked)
+    return bool(sum(mallopt(name, value) for name, value in asked) == len(asked))
