@@ -14,6 +14,8 @@ from agent.errors import AgentError
 
 NEEDED: Final = ("torch", "onnx")
 """What the extra ``train`` brings."""
+PRODUCTS: Final = ("auto", "float32", "bf16")
+"""``agent.training.net.products.Asked``: training is imported where it runs only."""
 
 
 def add_training(commands: Any) -> None:
@@ -28,7 +30,14 @@ def add_training(commands: Any) -> None:
     small.add_argument("--seed", type=count, default=1)
     small.add_argument("--device", default="cpu", help="cpu or cuda")
     small.add_argument("--jobs", type=count, default=1, help="processes that make calls")
+    small.add_argument(
+        "--products", choices=PRODUCTS, default=PRODUCTS[0], help="what is multiplied; auto: bf16 where that is faster"
+    )
+    small.add_argument("--rate", type=positive, default=2e-3, help="highest learning rate")
     small.add_argument("--start", type=Path, metavar="CHECKPOINT", help="adapt this net instead of a new one")
+    small.add_argument(
+        "--mix", metavar="CHECKPOINT:SHARE", help="another net's share (0 to 1) of the weights that are exported"
+    )
     small.add_argument("--domain", type=Path, metavar="FLOW.yaml", help="a dialogue whose sayings the net should know")
     small.add_argument("--recordings", type=Path, metavar="DIR", help="recorded people: a folder with manifest.csv")
     small.add_argument("--no-share-alike", action="store_true", help="leave out recordings under CC BY-SA")
@@ -47,8 +56,14 @@ def add_training(commands: Any) -> None:
 
 def _train_small(arguments: argparse.Namespace) -> int:
     _need_extra("crosstalk train")
+    from agent.training.mix import part
+    from agent.training.net.products import Asked
     from agent.training.small import SmallPlan, train_small
 
+    try:
+        mix = part(arguments.mix) if arguments.mix else None
+    except argparse.ArgumentTypeError as wrong:
+        raise AgentError(f"--mix {wrong}") from None
     found = train_small(
         SmallPlan(
             out=arguments.out,
@@ -60,7 +75,10 @@ def _train_small(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             device=arguments.device,
             jobs=arguments.jobs,
+            products=Asked(arguments.products),
+            rate=arguments.rate,
             start=arguments.start,
+            mix=mix,
             domain=arguments.domain,
             recordings=arguments.recordings,
             share_alike=not arguments.no_share_alike,

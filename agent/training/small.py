@@ -26,17 +26,20 @@ from agent.training.curves import TurnScores, best, curve
 from agent.training.errors import TrainingError
 from agent.training.evaluate import ROWS, judge, scores
 from agent.training.heard import turns_of
+from agent.training.net.products import Asked, Choice
 from agent.training.onnx_floor import OnnxFloor
 from agent.training.recipe import CONVERSATIONS, FRAME_S
 from agent.training.recipe import NAME as RECIPE
 from agent.training.shard import paths, read
 from agent.training.text.answer import State
-from agent.training.train import CHECKPOINT
+from agent.training.train import CHECKPOINT, RATE, load, products_of
 
 SHARD_HOURS: Final = CONVERSATIONS * FRAMES * FRAME_S / 3600
 VALID_SEED: Final = 900
 """Calls to judge by are the same whatever the seed of training."""
 CARD: Final = "card.json"
+RUN: Final = "run"
+"""Folder of the training's checkpoint and log."""
 LOOK_S: Final = 0.3
 MOST_EARLY: Final = 0.05
 LEAST_TURNS: Final = 25
@@ -63,7 +66,11 @@ class SmallPlan:
     seed: int
     device: str
     jobs: int
+    products: Asked
+    rate: float
     start: Path | None
+    mix: tuple[Path, float] | None
+    """Another net, and its share of the weights that are exported."""
     domain: Path | None
     recordings: Path | None
     share_alike: bool
@@ -86,8 +93,14 @@ def train_small(plan: SmallPlan) -> dict[str, Any]:
 
     Raises ``AgentError`` with the last words of a stage that failed; run again to go on.
     """
+    for given in (plan.start, plan.mix[0] if plan.mix else None):
+        if given is not None:
+            load(given)  # before hours of work
     plan.out.mkdir(parents=True, exist_ok=True)
-    _run(stages(plan))
+    products = products_of(plan.products, plan.device, plan.out / RUN)
+    if products.lacking:
+        sys.stderr.write(f"{products}\n")
+    _run(stages(plan, products))
     weights = plan.out / NAME
     (plan.out / SUMS).write_text(f"{sha256(weights.read_bytes()).hexdigest()}  {NAME}\n", "utf-8")
     rules = chosen_rules(weights, plan.out / "valid")
@@ -97,15 +110,18 @@ def train_small(plan: SmallPlan) -> dict[str, Any]:
     return figures
 
 
-def stages(plan: SmallPlan) -> list[Stage]:
+def stages(plan: SmallPlan, products: Choice) -> list[Stage]:
     """What is run, in order."""
-    calls, stems, valid, run = (plan.out / name for name in ("calls", "stems", "valid", "run"))
+    calls, stems, valid, run = (plan.out / name for name in ("calls", "stems", "valid", RUN))
+    last = run / CHECKPOINT
+    mixed = plan.out / "mixed.pt" if plan.mix is not None else last
     domain = ("--domain", str(plan.domain)) if plan.domain is not None else ()
     making = (*domain, "--stems", str(stems))
     training = [
         *("--data", str(calls), "--stems", str(stems), "--out", str(run), "--steps", str(plan.steps)),
         *("--batch", str(plan.batch)),
-        *("--seed", str(plan.seed), "--device", plan.device),
+        *("--seed", str(plan.seed), "--device", plan.device, "--rate", str(plan.rate)),
+        *("--products", products.products),
     ]
     training += ["--hidden", str(plan.hidden)] if plan.hidden else []
     training += ["--start", str(plan.start)] if plan.start is not None else []
@@ -113,17 +129,18 @@ def stages(plan: SmallPlan) -> list[Stage]:
         _making(plan, calls, plan.hours, (*making, "--seed", str(plan.seed)), "calls to learn from"),
         _making(plan, valid, plan.valid_hours, (*domain, "--seed", str(VALID_SEED), *_JUDGING), "calls to judge by"),
         Stage(
-            what="training",
+            what=f"training, {products.products} products",
             module="agent.training.train",
             arguments=tuple(training),
             total=plan.steps,
             done=lambda: _last_step(run / "log.jsonl"),
             log=plan.out / "train.log",
         ),
+        *_mixing(plan, last, mixed),
         Stage(
             what="export",
             module="agent.training.export",
-            arguments=(str(run / CHECKPOINT), str(plan.out / NAME), "--int8"),
+            arguments=(str(mixed), str(plan.out / NAME), "--int8"),
             total=1,
             done=lambda: 0,
             log=plan.out / "export.log",
@@ -132,6 +149,22 @@ def stages(plan: SmallPlan) -> list[Stage]:
 
 
 _JUDGING: Final = ("--fold", "valid", "--patient")
+
+
+def _mixing(plan: SmallPlan, last: Path, mixed: Path) -> list[Stage]:
+    if plan.mix is None:
+        return []
+    other, share = plan.mix
+    return [
+        Stage(
+            what="mixing",
+            module="agent.training.mix",
+            arguments=(str(last), f"{other}:{share}", "--out", str(mixed)),
+            total=1,
+            done=lambda: 0,
+            log=plan.out / "mix.log",
+        )
+    ]
 
 
 def _making(plan: SmallPlan, folder: Path, hours: float, more: Sequence[str], what: str) -> Stage:
@@ -220,7 +253,8 @@ def eval_small(weights: str, folder: Path, *, hours: float, seed: int, recording
         folder.mkdir(parents=True, exist_ok=True)
         plan = SmallPlan(
             out=folder, hours=hours, valid_hours=hours, steps=1, batch=1, hidden=0, seed=seed, device="cpu", jobs=1,
-            start=None, domain=None, recordings=recordings, share_alike=True,
+            products=Asked.FLOAT32, rate=RATE, start=None, mix=None, domain=None, recordings=recordings,
+            share_alike=True,
         )  # fmt: skip
         _run([_making(plan, folder, hours, ("--seed", str(seed), *_JUDGING), "calls to judge by")])
     return {"weights": str(path), **judge_file(path, folder)}
