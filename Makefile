@@ -78,7 +78,7 @@ fuzz: $(DEV_STAMP) ## ten thousand random messages to each endpoint, and schemat
 	$(PYTEST) -m fuzz tests/fuzz -n 2 --dist worksteal
 
 soak: $(DEV_STAMP) system ## what takes many minutes: long calls, every kind of fault
-	$(PYTEST) -m soak
+	$(PYTEST) -m soak -o faulthandler_timeout=3900
 
 lint: $(DEV_STAMP) ## style and types
 	$(BIN)/ruff format --check agent telephony tests deploy
