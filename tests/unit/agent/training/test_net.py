@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,11 +18,12 @@ from agent.model.small.expectation import SIZE  # noqa: E402
 from agent.training.dataset import Dataset, augmented  # noqa: E402
 from agent.training.errors import TrainingError  # noqa: E402
 from agent.training.evaluate import judge  # noqa: E402
+from agent.training.mix import mix  # noqa: E402
 from agent.training.net.floor import HEADS, FloorNet, FloorSizes, FloorState, parameters  # noqa: E402
 from agent.training.net.loss import future, losses, total  # noqa: E402
-from agent.training.net.products import Products  # noqa: E402
+from agent.training.net.products import Asked, Products  # noqa: E402
 from agent.training.shard import shard_of, write  # noqa: E402
-from agent.training.train import CHECKPOINT, Plan, Trainer, net_of, schedule, train  # noqa: E402
+from agent.training.train import CHECKPOINT, Plan, Trainer, net_of, products_of, schedule, train  # noqa: E402
 from tests.unit.agent.training.kit import need_gates, short  # noqa: E402
 
 torch.set_num_threads(1)
@@ -155,11 +159,43 @@ def test_a_run_that_was_stopped_goes_on_to_the_bit(products: Products, shards: P
 def test_a_checkpoint_of_another_plan_or_none_is_refused(shards: Path, tmp_path: Path) -> None:
     data = Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1)
     Trainer(Plan(steps=6, batch=4, sizes=SMALL), data).save(tmp_path / CHECKPOINT)
-    with pytest.raises(TrainingError, match="another plan"):
+    with pytest.raises(TrainingError, match=r"another plan: steps 6$"):
         Trainer(Plan(steps=7, batch=4, sizes=SMALL), data).restore(tmp_path / CHECKPOINT)
+    mix(tmp_path / CHECKPOINT, [(tmp_path / CHECKPOINT, 0.5)], tmp_path / "mixed.pt")
+    with pytest.raises(TrainingError, match="weights alone"):
+        Trainer(Plan(steps=6, batch=4, sizes=SMALL), data).restore(tmp_path / "mixed.pt")
     (tmp_path / "no.pt").write_bytes(b"nothing")
     with pytest.raises(TrainingError, match="not a checkpoint"):
         net_of(tmp_path / "no.pt")
+
+
+def test_a_run_goes_on_in_the_products_and_by_the_clock_that_it_began_with(shards: Path, tmp_path: Path) -> None:
+    data = Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1)
+    plan = Plan(steps=0, batch=4, sizes=SMALL)
+    first = Trainer(plan, data, until=time.time() + 60)
+    first.save(tmp_path / CHECKPOINT)
+    assert products_of(Asked.AUTO, "cpu", tmp_path).products is Products.FLOAT32
+    second = Trainer(plan, data, until=first.course.until + 60)
+    second.course = replace(second.course, began=first.course.began + 30)
+    second.restore(tmp_path / CHECKPOINT)
+    assert second.course.began == first.course.began
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del state["plan"]["products"]  # as checkpoints of before
+    torch.save(state, tmp_path / CHECKPOINT)
+    assert products_of(Asked.AUTO, "cpu", tmp_path).products is Products.FLOAT32
+    second.restore(tmp_path / CHECKPOINT)
+
+
+def test_a_pause_is_waited_for_and_a_time_that_is_over_ends_the_run(shards: Path, tmp_path: Path) -> None:
+    data = Dataset(sorted(shards.glob("*.npz")), batch=4, seed=1)
+    trainer = Trainer(Plan(steps=0, batch=4, sizes=SMALL), data, until=time.time() + 1.5)
+    waiting = tmp_path / "pause"
+    waiting.touch()
+    Timer(0.5, waiting.unlink).start()
+    train(trainer, tmp_path / "out", minutes=1, pause=str(waiting))
+    assert not waiting.exists()
+    assert trainer.done == 1
+    assert trainer.step >= 1
 
 
 def test_a_loss_that_is_no_number_stops_the_run(shards: Path) -> None:
