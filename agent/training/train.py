@@ -251,14 +251,19 @@ def products_of(asked: Asked, device: str, out: Path) -> Choice:
     return chosen(asked, device, before)
 
 
-def train(trainer: Trainer, folder: Path, *, minutes: float, save_every: int = 100, pause: str = "") -> None:
-    """Train to the end of the plan or of ``minutes``; checkpoints and a log on the way. Waits while a ``pause`` is."""
+def train(
+    trainer: Trainer, folder: Path, *, minutes: float, last: int = 0, save_every: int = 100, pause: str = ""
+) -> None:
+    """Train to the end of the plan, of ``minutes`` or of step ``last``; checkpoints and a log on the way.
+
+    Waits while the file ``pause`` is there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     began, cpu = time.monotonic(), time.process_time()
     sums: dict[str, float] = {}
     count = 0
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        while trainer.done < 1 and time.monotonic() - began < 60 * minutes:
+        while trainer.done < 1 and time.monotonic() - began < 60 * minutes and (not last or trainer.step < last):
             while pause and os.path.exists(pause):
                 time.sleep(LOOK_S)
             for name, value in trainer.one_step().items():
@@ -287,6 +292,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     ends = parser.add_mutually_exclusive_group(required=True)
     ends.add_argument("--steps", type=int, default=0)
     ends.add_argument("--until", type=float, default=0.0, help="Unix time to stop at, instead of steps")
+    parser.add_argument("--stop-after", type=int, default=0, help="stop behind this step; the rate falls as for all")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so long; run again to go on")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=0, help="size of the GRU; 0: the net's own")
@@ -331,7 +337,7 @@ def main(argv: Sequence[str]) -> int:
     if (asked.out / CHECKPOINT).exists():
         trainer.restore(asked.out / CHECKPOINT)
     sys.stderr.write(f"{parameters(trainer.net)} parameters, from step {trainer.step}, {products}\n")
-    train(trainer, asked.out, minutes=asked.minutes, pause=asked.pause)
+    train(trainer, asked.out, minutes=asked.minutes, last=asked.stop_after, pause=asked.pause)
     return 0
 
 
