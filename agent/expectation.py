@@ -36,6 +36,8 @@ class Expect:
     """Patterns: words, ``( a | b )`` choices and ``[ optional ]`` parts, lower case; as in JSGF."""
     also_yes_no: bool = False
     """Yes and no (and their forms) are understood besides ``kind``."""
+    words: tuple[str, ...] = ()
+    """Single words, lower case, that are likely in an answer in the caller's own words."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,6 +51,7 @@ class Expect:
             check=data.get("check"),
             phrases=tuple(data.get("phrases", ())),
             also_yes_no=bool(data.get("also_yes_no", False)),
+            words=tuple(data.get("words", ())),
         )
 
 

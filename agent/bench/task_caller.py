@@ -53,6 +53,7 @@ class TaskCaller:
         """``use_keys``: presses the keys of its telephone where the agent asks for that."""
         self.goal = goal
         self._book, self._rng, self._use_keys = book, random.Random(seed), use_keys
+        self._key = book.keys.get(goal.intent, "")
         self._lines: list[Heard] = []
         self._openings = self._details = self._days = 0
         self._last = LISTEN
@@ -118,6 +119,8 @@ class TaskCaller:
     def _answer(self, question: Heard) -> Reply:
         kind, _, rest = question.line.partition(".")
         name, _, what = rest.partition(".")
+        if kind == "meant":
+            return self._say_yes_or_no(name in self._wishes())
         if kind == "slot":
             return self._slot(name, what, question)
         if kind == "repair":
@@ -164,11 +167,24 @@ class TaskCaller:
 
     def _anything_else(self, what: str, question: Heard) -> Reply:
         if self.is_served:
+            self.asked.add("goodbye")  # "that is all" is one
             return Reply(What.SAY, self._rng.choice(THAT_IS_ALL))
         return self._opening()
 
     def _menu(self, what: str, question: Heard) -> Reply:
-        return self._opening()
+        """Told what can be said or pressed, a caller does that."""
+        if what != "help" or self.is_served:
+            return self._opening()
+        self.asked.add(self.goal.intent)
+        if self._use_keys and self._key:
+            return Reply(What.KEYS, self._key)
+        return Reply(What.SAY, self.goal.offered)
+
+    def _wishes(self) -> set[str]:
+        """Intents that the caller would say yes to now."""
+        if self.is_served:
+            return {"goodbye"}
+        return {self.goal.intent} if self.goal.with_number else {self.goal.intent, "no_number"} & self.asked
 
     def _change_confirm(self, what: str, question: Heard) -> Reply:
         if what == "help":
@@ -179,6 +195,9 @@ class TaskCaller:
 
     def _confirm(self, is_right: bool) -> Reply:
         self._agreed = is_right
+        return self._say_yes_or_no(is_right)
+
+    def _say_yes_or_no(self, is_right: bool) -> Reply:
         return Reply(What.SAY, self._rng.choice(YES if is_right else NO))
 
 
@@ -194,6 +213,8 @@ def _asks(line: Heard) -> bool:
     kind, _, rest = line.line.partition(".")
     if kind == "slot":
         return not rest.endswith(".invalid")
+    if kind == "meant":
+        return True
     if kind == "repair":
         return rest == "more_digits"
     return kind == "state" and rest.partition(".")[0] in _STATES

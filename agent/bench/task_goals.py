@@ -56,6 +56,16 @@ INTENTS: Final[Mapping[Kind, str]] = {
     Kind.HOURS: "hours",
     Kind.PERSON: "person",
 }
+OFFERED: Final[Mapping[Kind, str]] = {
+    Kind.TRACK: "where is my parcel",
+    Kind.TRACK_AT_ONCE: "where is my parcel",
+    Kind.CHANGE: "change the delivery day",
+    Kind.COMPLAIN: "make a complaint",
+    Kind.COMPLAIN_WITHOUT: "make a complaint",
+    Kind.HOURS: "when are you open",
+    Kind.PERSON: "a person please",
+}
+"""What callers say who were told what they can say."""
 SHARES: Final[Mapping[Kind, int]] = {
     Kind.TRACK: 6,
     Kind.TRACK_AT_ONCE: 2,
@@ -90,6 +100,10 @@ class Goal:
     @property
     def intent(self) -> str:
         return INTENTS[self.kind]
+
+    @property
+    def offered(self) -> str:
+        return OFFERED[self.kind]
 
     @property
     def with_number(self) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 
 from agent.brain.flow.spec import Answer, DialogueSpec, Lines
 from agent.brain.flow.template import Template
+from agent.brain.flow.words import DIGIT_WORDS, bare
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,8 @@ class Heard:
     """One line of the agent."""
 
     line: str
-    """``slot.<name>.<what>``, ``state.<name>.<what>``, ``intent.<name>``, ``answer.<state>`` (also ``refused``,
-    ``empty``, ``failed``, ``filler``), ``repair.<what>``, ``disclosure``."""
+    """``slot.<name>.<what>``, ``state.<name>.<what>``, ``intent.<name>``, ``meant.<intent>`` (asks about it),
+    ``answer.<state>`` (also ``refused``, ``empty``, ``failed``, ``filler``), ``repair.<what>``, ``disclosure``."""
     values: tuple[str, ...] = ()
     """What stood in its holes, as it was spoken."""
 
@@ -29,6 +30,8 @@ class LineBook:
     """Every line of a dialogue."""
 
     def __init__(self, spec: DialogueSpec) -> None:
+        self.keys = _keys(spec)
+        """Intents that the help of the start names a key for, with it."""
         self._known = [(name, _pattern(line)) for name, lines in _named(spec) for line in lines]
 
     def find(self, text: str) -> Heard | None:
@@ -38,6 +41,12 @@ class LineBook:
             if found := pattern.fullmatch(said):
                 return Heard(name, found.groups())
         return None
+
+
+def _keys(spec: DialogueSpec) -> dict[str, str]:
+    told = {bare(word) for line in spec.states[spec.start].help for word in str(line.parts[0]).split()}
+    live = (spec.intents[name] for name in spec.live_intents(spec.start))
+    return {one.name: one.key for one in live if one.key.isdigit() and DIGIT_WORDS[int(one.key)] in told}
 
 
 def _named(spec: DialogueSpec) -> Iterator[tuple[str, Lines]]:
@@ -55,6 +64,7 @@ def _named(spec: DialogueSpec) -> Iterator[tuple[str, Lines]]:
                 yield f"{what}.{state.name}", () if other is None else other.say
     for intent in spec.intents.values():
         yield f"intent.{intent.name}", intent.say
+        yield f"meant.{intent.name}", intent.confirm
     for field in fields(spec.repairs):
         if field.name != "give_up":
             yield f"repair.{field.name}", getattr(spec.repairs, field.name)

@@ -159,6 +159,7 @@ class _Checker:
                 self._at("slots", name, "confirm").fail(f"must read the value back: use {{{name}}}")
         for name, intent in spec.intents.items():
             self._texts(intent.say, "intents", name, "say")
+            self._texts(intent.confirm, "intents", name, "confirm")
         for name, state in spec.states.items():
             key = "confirm" if state.kind is StateKind.CONFIRM else "say"
             self._texts(state.say, "states", name, key)

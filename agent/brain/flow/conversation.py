@@ -37,13 +37,15 @@ class FlowConversation:
     def preview(self, turn: Turn) -> Sequence[Action] | None:
         if not turn.words:
             return None  # perhaps the words are still to come
-        return step(self._flow, self._world, self._state, Said(turn=turn.turn, words=turn.words))[1]
+        return step(
+            self._flow, self._world, self._state, Said(turn=turn.turn, words=turn.words, confidence=turn.confidence)
+        )[1]
 
     def impossible(self, turn: Turn) -> str:
         return why_impossible(self._flow, self._state, turn.words)
 
     def turn(self, turn: Turn) -> AsyncGenerator[Action, None]:
-        return self._answer(Said(turn=turn.turn, words=turn.words))
+        return self._answer(Said(turn=turn.turn, words=turn.words, confidence=turn.confidence))
 
     def dtmf(self, digit: str) -> AsyncGenerator[Action, None]:
         return self._answer(Key(digit=digit))

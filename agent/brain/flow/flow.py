@@ -27,6 +27,8 @@ class Flow:
     matchers: dict[str, Matcher]
     """State name to the matcher of its live intents."""
     phrases: dict[str, tuple[str, ...]]
+    words: dict[str, tuple[str, ...]]
+    """State name to the words that point to its live intents."""
     formats: dict[str, tuple[str, tuple[int, ...]]]
     """Slot name to how its value is spoken."""
 
@@ -47,7 +49,8 @@ def build_flow(spec: DialogueSpec) -> Flow:
     for name in spec.states:
         live = spec.live_intents(name)
         if live not in by_intents:
-            by_intents[live] = Matcher((intent, spec.intents[intent].patterns) for intent in live)
+            pointing = {intent: spec.intents[intent].words for intent in live}
+            by_intents[live] = Matcher(((intent, spec.intents[intent].patterns) for intent in live), pointing)
         matchers[name] = by_intents[live]
     phrases = {
         name: tuple(
@@ -58,15 +61,21 @@ def build_flow(spec: DialogueSpec) -> Flow:
         )
         for name in spec.states
     }
+    words = {
+        name: tuple(dict.fromkeys(word for intent in spec.live_intents(name) for word in spec.intents[intent].words))
+        for name in spec.states
+    }
     spoken = {SlotKind.DIGITS: "digits", SlotKind.DATE: "date"}
     formats = {name: (spoken.get(slot.kind, "plain"), slot.groups) for name, slot in spec.slots.items()}
-    return Flow(spec=spec, matchers=matchers, phrases=phrases, formats=formats)
+    return Flow(spec=spec, matchers=matchers, phrases=phrases, words=words, formats=formats)
 
 
 def expectation(flow: Flow, state: State) -> Expect:
     """What the caller may say next."""
     node = flow.spec.states[state.at]
     phrases = flow.phrases[state.at]
+    if state.guess:
+        return Expect(kind=ExpectKind.YES_NO, phrases=phrases)
     match node.kind:
         case StateKind.ASK:
             return _expect_slot(flow.spec.slots[node.ask], node, state, phrases)
@@ -75,7 +84,8 @@ def expectation(flow: Flow, state: State) -> Expect:
         case StateKind.LISTEN:
             digits = _pattern_digits(flow.spec, state.at)
             yes_no = bool(node.yes or node.no)
-            return Expect(kind=ExpectKind.PHRASES, phrases=phrases, digits=digits, also_yes_no=yes_no)
+            words = flow.words[state.at]
+            return Expect(kind=ExpectKind.PHRASES, phrases=phrases, digits=digits, also_yes_no=yes_no, words=words)
         case StateKind.TOOL:
             return Expect(kind=ExpectKind.PHRASES, phrases=phrases)
         case _:

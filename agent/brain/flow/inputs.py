@@ -28,6 +28,7 @@ class Opened:
 class Said:
     turn: int
     words: tuple[str, ...]
+    confidence: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.brain.flow.check import check
 from agent.brain.flow.digits import CHECKS
+from agent.brain.flow.match import weighs
 from agent.brain.flow.patterns import Pattern
 from agent.brain.flow.reader import (
     Node,
@@ -39,7 +40,7 @@ from agent.brain.flow.spec import (
     ToolSpec,
 )
 from agent.brain.flow.template import parse_template
-from agent.brain.flow.words import WEEKDAYS
+from agent.brain.flow.words import WEEKDAYS, normalise
 from agent.errors import DialogueError
 
 _DIALOGUE = ("dialogue", "disclosure", "start", "variables", "slots", "intents", "everywhere", "states", "repairs")
@@ -52,7 +53,7 @@ _SLOT_OF_KIND = {
     SlotKind.YES_NO: (),
     SlotKind.TEXT: (),
 }
-_INTENT = ("phrases", "key", "say", "go", "does")
+_INTENT = ("phrases", "words", "confirm", "key", "say", "go", "does")
 _ANSWER = ("when", "say", "go", "clear")
 _TOOL = ("name", "arguments", "filler", "answers", "empty", "failed", "changes")
 _LISTENING = ("say", "again", "help", "intents", "yes", "no")
@@ -189,6 +190,8 @@ def _intent(intent_name: str, node: Node) -> IntentSpec:
     return IntentSpec(
         name=intent_name,
         patterns=part.take("phrases", _patterns, ()),
+        words=part.take("words", _pointing, ()),
+        confirm=part.take("confirm", lines, ()),
         key=part.take("key", _key, ""),
         say=part.take("say", lines, ()),
         go=part.take("go", name, ""),
@@ -201,6 +204,17 @@ def _patterns(node: Node) -> tuple[Pattern, ...]:
     if not found:
         node.fail("must hold at least one pattern")
     return found
+
+
+def _pointing(node: Node) -> tuple[str, ...]:
+    """Single words, as they are said."""
+    found = []
+    for item in items(node):
+        said = normalise([text(item)])
+        if len(said) != 1 or not weighs(said[0]):
+            item.fail("must be one word that means something by itself")
+        found.append(said[0])
+    return tuple(dict.fromkeys(found))
 
 
 def _key(node: Node) -> str:

@@ -1,11 +1,13 @@
 """The dialogue machine: ``step(flow, world, state, input) → (state, actions)``. Pure.
 
 What is tried on a turn, in this order: a correction of what was read back; yes or no alone; a whole value for the
-slot that is asked for; an intent; yes or no with other words; a part of a value; else it was not understood.
+slot that is asked for; an intent; yes or no with other words; a part of a value; an intent that may be meant, which is
+asked about; else it was not understood. Words that the ears are not sure of can be free text, or such a question.
 """
 
 from __future__ import annotations
 
+from agent.brain.flow.digits import read_digits
 from agent.brain.flow.flow import Flow
 from agent.brain.flow.inputs import Input, Key, Opened, Said, Silent, ToolDone, TransferFailed, World
 from agent.brain.flow.match import SURE, Match
@@ -19,6 +21,8 @@ from agent.brain.protocol import Action, Hangup
 
 YES_KEY, NO_KEY = "1", "2"
 """Keys for yes and no where something is being confirmed."""
+SURE_WORDS = 0.35
+"""Confidence of words that are taken as said; words below it can only raise a question."""
 _LEAVING = (StateKind.TRANSFER, StateKind.HANGUP)
 
 
@@ -31,7 +35,7 @@ def step(flow: Flow, world: World, state: State, given: Input) -> tuple[State, t
             run.enter(flow.spec.start)
         case Said():
             run.set(silences=0, keys="")
-            _turn(run, given.words)
+            _turn(run, given.words, is_sure=given.confidence >= SURE_WORDS)
         case Key():
             run.set(silences=0, keys_pressed=state.keys_pressed + 1)
             _key(run, given.digit)
@@ -60,7 +64,7 @@ def _origin(world: World, state: State, given: Input) -> str:
 # --- turns -----------------------------------------------------------------------------------------------------
 
 
-def _turn(run: Run, words: tuple[str, ...]) -> None:
+def _turn(run: Run, words: tuple[str, ...], *, is_sure: bool) -> None:
     tokens = normalise(words)
     repairs = run.flow.spec.repairs
     if not tokens:
@@ -68,18 +72,46 @@ def _turn(run: Run, words: tuple[str, ...]) -> None:
         return
     intent = run.flow.matchers[run.state.at].best(tokens)
     understood = (
-        _correction(run, tokens)
-        or _yes_no(run, tokens, alone=True)
-        or _value(run, tokens, words, intent)
-        or _intent(run, intent)
-        or _yes_no(run, tokens, alone=False)
-        or _part(run, tokens, words)
+        _unsure(run, tokens, words, intent)
+        if not is_sure
+        else (
+            _correction(run, tokens)
+            or _yes_no(run, tokens, alone=True)
+            or _value(run, tokens, words, intent)
+            or _intent(run, intent)
+            or _yes_no(run, tokens, alone=False)
+            or _part(run, tokens, words)
+            or _guess(run, tokens, None)
+        )
     )
     if not understood:
         run.note("out_of_scope", len(tokens))
-        _not_understood(run, repairs.out_of_scope if len(tokens) > 1 else repairs.not_understood)
+        is_talk = is_sure and len(tokens) > 1
+        _not_understood(run, repairs.out_of_scope if is_talk else repairs.not_understood)
     elif not run.has_answered:
         _not_understood(run, repairs.not_understood)
+
+
+def _unsure(run: Run, tokens: list[str], words: tuple[str, ...], intent: Match | None) -> bool:
+    """Words that may be wrong: a text is kept as it was heard, a wish is asked about, nothing else is taken."""
+    if is_text_slot(run.slot) and not run.state.confirming:
+        return _value(run, tokens, words, None)
+    return _guess(run, tokens, intent)
+
+
+def _guess(run: Run, tokens: list[str], intent: Match | None) -> bool:
+    """Ask about the wish that these words point to, where the dialogue has a question for it."""
+    node = run.node
+    if node.kind not in (StateKind.LISTEN, StateKind.ASK) or run.state.confirming or read_digits(tokens).digits:
+        return False
+    name = intent.intent if intent is not None else run.flow.matchers[run.state.at].guess(tokens)
+    if not name or not run.flow.spec.intents[name].confirm:
+        return False
+    if name == run.state.guess:
+        _take(run, name)  # asked whether they mean it, the caller says it again
+    else:
+        run.ask_whether(name)
+    return True
 
 
 def _not_understood(run: Run, why: Lines) -> None:
@@ -138,7 +170,7 @@ def _yes_no(run: Run, tokens: list[str], *, alone: bool) -> bool:
 
 def _answered(run: Run, yes: bool) -> bool:
     """A yes or a no, if one is expected here."""
-    if run.state.confirming or run.node.kind is StateKind.CONFIRM:
+    if run.state.confirming or run.state.guess or run.node.kind is StateKind.CONFIRM:
         if yes:
             _agreed(run)
         else:
@@ -162,7 +194,9 @@ def _agreed(run: Run) -> None:
         return
     node = run.node
     run.set(misses=0)
-    if run.state.confirming:
+    if run.state.guess:
+        _take(run, run.state.guess)
+    elif run.state.confirming:
         run.agree(node.ask)
         run.enter(node.then)
     else:
@@ -172,6 +206,9 @@ def _agreed(run: Run) -> None:
 
 def _denied(run: Run) -> None:
     node, slot = run.node, run.slot
+    if run.state.guess:
+        run.denied_guess()
+        return
     run.set(misses=0)
     if slot is not None and run.state.confirming:
         run.forget(slot.name)
@@ -219,7 +256,7 @@ def _intent(run: Run, found: Match | None) -> bool:
     if found is None:
         return False
     run.note("intent", {"name": found.intent, "score": round(found.score, 2)})
-    run.set(misses=0)
+    run.set(misses=0, guess="")
     if found.slot and found.digits:
         slot = run.flow.spec.slots[found.slot]
         reading = check_digits(slot, found.digits)
@@ -227,6 +264,13 @@ def _intent(run: Run, found: Match | None) -> bool:
             run.fill(slot, reading.value)
     _do_intent(run, found.intent)
     return True
+
+
+def _take(run: Run, name: str) -> None:
+    """The caller agreed that this is what they want."""
+    run.note("intent", {"name": name, "confirmed": True})
+    run.set(guess="")
+    _do_intent(run, name)
 
 
 def _do_intent(run: Run, name: str) -> None:
@@ -276,7 +320,7 @@ def _key(run: Run, digit: str) -> None:
     intent = run.flow.key_intents(run.state.at).get(digit)
     if intent is not None:
         run.note("intent", {"name": intent, "key": digit})
-        run.set(misses=0)
+        run.set(misses=0, guess="")
         _do_intent(run, intent)
     elif digit == "*":
         _repeat(run)

@@ -1,13 +1,16 @@
-"""Which intent was meant: tolerant of words left out, added or slightly misheard. Pure.
+"""Which intent was meant: tolerant of words left out, added or slightly misheard; and which may be meant. Pure.
 
 An intent's forms are bags of words. A form's score is the share of its words that were said (weighted: "the" counts
 little), times a factor that falls with what else was said. 1.0 means exactly this was said.
+
+What fits no form may still point to one intent: by words that are of its forms alone, or that its author lists. That is
+worth a question, not more.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,6 +29,12 @@ _LITTLE_WORDS = (
 )
 _LITTLE = frozenset(_LITTLE_WORDS.split())
 _LITTLE_WEIGHT = 0.25
+POINTS = 1.0
+"""Weight of words from which they point to an intent …"""
+AHEAD = 0.5
+"""… if no other comes nearer than that."""
+_SHARED = 0.25
+"""Weight of a word of several intents, divided by their number."""
 _EXTRA = 0.5  # share of the score that words beside the form cannot take away
 _MISHEARD = 0.85  # weight of a word that is one letter off
 
@@ -50,14 +59,31 @@ class _Form:
 class Matcher:
     """Finds the best of some intents. Built once for each set of intents that is live together."""
 
-    def __init__(self, intents: Iterable[tuple[str, Sequence[Pattern]]]) -> None:
+    def __init__(
+        self, intents: Iterable[tuple[str, Sequence[Pattern]]], pointing: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """``pointing``: of each intent, those that point to it by themselves."""
         self._forms: list[_Form] = []
         self._by_word: defaultdict[str, list[int]] = defaultdict(list)
         for name, patterns in intents:
             for pattern in patterns:
                 for words in pattern.forms:
                     self._add(name, words)
-        self._long_words = tuple(word for word in self._by_word if len(word) >= 5)
+        self._points = self._pointing(pointing or {})
+        self._long_words = tuple(word for word in {**self._by_word, **self._points} if len(word) >= 5)
+
+    def _pointing(self, words: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+        """What each word says for which intent. The author's lists come before what is found in the forms."""
+        found: dict[str, dict[str, float]] = {}
+        for word, numbers in self._by_word.items():
+            of = {self._forms[number].intent for number in numbers}
+            if weighs(word):
+                found[word] = dict.fromkeys(of, POINTS if len(of) == 1 else _SHARED / len(of))
+        listed: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        for intent, own in words.items():
+            for word in own:
+                listed[stem(word)][intent] = POINTS
+        return {**found, **listed}
 
     def _add(self, intent: str, words: tuple[str, ...]) -> None:
         slot = next((word[1:-1] for word in words if word.startswith("{")), "")
@@ -81,9 +107,18 @@ class Matcher:
                 best = Match(intent=form.intent, score=score, slot=form.slot, digits=digits if form.slot else "")
         return best
 
+    def guess(self, tokens: Sequence[str]) -> str:
+        """The intent that normalised ``tokens`` point to, though they are no form of it; empty for none."""
+        scores: defaultdict[str, float] = defaultdict(float)
+        for word in {self._known(stem(token)) for token in tokens}:
+            for intent, weight in self._points.get(word, {}).items():
+                scores[intent] += weight
+        first, second = [*sorted(scores.items(), key=lambda item: -item[1]), ("", 0.0), ("", 0.0)][:2]
+        return first[0] if first[1] >= POINTS and first[1] - second[1] >= AHEAD else ""
+
     def _known(self, word: str) -> str:
         """``word``, or the word of the patterns that is one letter away from it (marked, for its weight)."""
-        if word in self._by_word or len(word) < 5:
+        if word in self._by_word or word in self._points or len(word) < 5:
             return word
         near = next((known for known in self._long_words if one_letter_off(word, known)), None)
         return word if near is None else near
@@ -105,6 +140,11 @@ class Matcher:
 def weight_of(word: str) -> float:
     """Little words carry little."""
     return _LITTLE_WEIGHT if word in _LITTLE else 1.0
+
+
+def weighs(word: str) -> bool:
+    """Whether a word means something by itself."""
+    return weight_of(word) == 1 and not _is_digit(word)
 
 
 @lru_cache(maxsize=4096)

@@ -109,6 +109,7 @@ class Run:
     def fill(self, slot: SlotSpec, value: str) -> None:
         """A value was understood; it is not agreed to yet."""
         self.set(
+            guess="",
             slots={**self.state.slots, slot.name: value},
             confirmed=self.state.confirmed - {slot.name},
             value_heard=False,
@@ -137,7 +138,7 @@ class Run:
         if self._hops > _MOST_HOPS:
             self.end(Hangup(reason="dialogue_circle"))
             return
-        self.set(at=name, confirming=False, value_heard=False, partial="", keys="", misses=0, waiting="")
+        self.set(at=name, confirming=False, guess="", value_heard=False, partial="", keys="", misses=0, waiting="")
         self._forget_old_questions()
         node = self.node
         self.note("state", name)
@@ -196,7 +197,9 @@ class Run:
     def ask_again(self) -> None:
         """Come back to the question that is open here."""
         node, slot = self.node, self.slot
-        if slot is not None and self.state.confirming:
+        if self.state.guess:
+            self.say(self.flow.spec.intents[self.state.guess].confirm, readback=True)
+        elif slot is not None and self.state.confirming:
             self.say(slot.confirm, readback=True)
         elif slot is not None:
             self.say(slot.again or slot.prompt)
@@ -218,6 +221,12 @@ class Run:
 
     # --- misunderstandings ---
 
+    def ask_whether(self, intent: str) -> None:
+        """The caller seems to mean ``intent``: ask."""
+        self.set(guess=intent, value_heard=False)
+        self.note("intent_guess", {"name": intent})
+        self.ask_again()
+
     def miss(self, why: Lines) -> None:
         """Not understood: say so once, then offer another way, then give up."""
         misses = self.state.misses + 1
@@ -236,8 +245,15 @@ class Run:
         else:
             self.another_way()
 
+    def denied_guess(self) -> None:
+        """It was not meant: asking for the same once more would not help, so offer another way; then give up."""
+        self.set(misses=max(self.state.misses, 1))
+        self.note("intent_denied", self.state.guess)
+        self.miss(())
+
     def another_way(self) -> None:
         """Asking has not helped: offer the keys, or what the state has for that (a person)."""
+        self.set(guess="")
         slot = self.slot
         other = slot.keys if slot is not None and slot.keys and not self.state.confirming else self.node.help
         if other:

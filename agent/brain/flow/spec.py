@@ -70,6 +70,10 @@ class IntentSpec:
     patterns: tuple[Pattern, ...]
     key: str = ""
     """The key that means the same, where no number is being keyed in."""
+    words: tuple[str, ...] = ()
+    """Single words that point to it, however the rest is said."""
+    confirm: Lines = ()
+    """Asks whether it is meant, where the caller only seems to mean it; without it nothing is asked."""
     say: Lines = ()
     go: str = ""
     does: IntentDoes | None = None

@@ -35,8 +35,10 @@ class State:
     """Slots whose value the caller agreed to."""
     confirming: bool = False
     """In an ASK state: the value was read back and waits for a yes."""
+    guess: str = ""
+    """The intent that the caller is asked about: they seem to mean it."""
     value_heard: bool = False
-    """The values being confirmed were heard by the caller whole."""
+    """The values being confirmed (or the question of a guess) were heard by the caller whole."""
     partial: str = ""
     """Digits said so far where more must come."""
     keys: str = ""
