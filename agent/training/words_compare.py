@@ -22,11 +22,20 @@ class Score:
     count: int = 0
     wrong: int = 0
     again: int = 0
+    asked: int = 0
+    """Asked whether that is meant, rightly: one yes away from being right."""
+    vain: int = 0
+    """Asked whether something is meant that was not."""
     digits_wrong: int = 0
     """Single digits that differ, place by place, in strings of the right length."""
 
-    def add(self, truth: str, taken: str) -> None:
+    def add(self, truth: str, taken: str, is_question: bool = False) -> None:
         self.count += 1
+        if is_question:
+            self.asked += taken == truth
+            self.vain += taken != truth
+            self.again += bool(truth) and taken != truth
+            return
         self.wrong += bool(taken) and taken != truth
         self.again += bool(truth) and not taken
         if truth.isdigit() and len(taken) == len(truth):
@@ -44,6 +53,8 @@ class Score:
             "wrong_interval": _interval(self.wrong, self.count),
             "again": self.again,
             "again_interval": _interval(self.again, self.count),
+            "asked": self.asked,
+            "vain": self.vain,
         }
 
 
@@ -54,6 +65,8 @@ class Judged:
     group: str
     truth: str
     taken: str
+    is_question: bool = False
+    """Not taken: asked whether it is meant."""
 
     @property
     def is_right(self) -> bool:
@@ -79,7 +92,7 @@ def scores_of(judged: Sequence[Judged]) -> dict[str, Score]:
     """By group."""
     scores: dict[str, Score] = defaultdict(Score)
     for one in judged:
-        scores[one.group].add(one.truth, one.taken)
+        scores[one.group].add(one.truth, one.taken, one.is_question)
     return dict(scores)
 
 
@@ -108,8 +121,8 @@ def _are_paired(found: Sequence[Judged], clean: Sequence[Judged]) -> bool:
 def _against(found: Sequence[Judged], clean: Sequence[Judged]) -> dict[str, Any]:
     score, base = Score(), Score()
     for one, other in zip(found, clean, strict=True):
-        score.add(one.truth, one.taken)
-        base.add(other.truth, other.taken)
+        score.add(one.truth, one.taken, one.is_question)
+        base.add(other.truth, other.taken, other.is_question)
     pairs = list(zip(found, clean, strict=True))
     return {
         **score.to_json(),
@@ -128,10 +141,11 @@ def _interval(hits: int, count: int) -> tuple[float, float]:
 
 def report(scores: Mapping[str, Score]) -> str:
     """One line a group."""
-    lines = [f"{'group':<44}{'n':>6}{'wrong %':>9}{'again %':>9}"]
+    lines = [f"{'group':<44}{'n':>6}{'wrong %':>9}{'again %':>9}{'asked %':>9}{'in vain %':>11}"]
     for group, score in sorted(scores.items()):
         share = 100 / score.count
-        lines.append(f"{group:<44}{score.count:>6}{score.wrong * share:>9.1f}{score.again * share:>9.1f}")
+        shares = f"{score.wrong * share:>9.1f}{score.again * share:>9.1f}{score.asked * share:>9.1f}"
+        lines.append(f"{group:<44}{score.count:>6}{shares}{score.vain * share:>11.1f}")
     return "\n".join(lines) + "\n"
 
 

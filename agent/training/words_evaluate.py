@@ -20,12 +20,14 @@ from typing import Final
 from agent.argument_types import count
 from agent.brain.flow.digits import luhn, read_digits
 from agent.brain.flow.load import load_dialogue
+from agent.brain.flow.machine import SURE_WORDS
 from agent.brain.flow.match import Matcher
+from agent.brain.flow.words import normalise
 from agent.brain.flow.yes_no import read_yes_no
 from agent.expectation import ExpectKind
 from agent.model.parts.both_engine import BothEngine
 from agent.model.parts.completeness import State, match
-from agent.model.parts.engine import Engine, open_engine
+from agent.model.parts.engine import Engine, Guess, open_engine
 from agent.training.command import command
 from agent.training.errors import TrainingError
 from agent.training.words_compare import Judged, compared, comparison, report, scores_of
@@ -34,14 +36,30 @@ from agent.training.words_trials import Trial, human, load, save, synthetic
 
 PIECE: Final = 480
 """Samples fed at once: the ears' 60 ms."""
-Reader = Callable[[Trial, Sequence[str]], str]
+Reader = Callable[[Trial, Guess], tuple[str, bool]]
+"""What is taken, and whether the caller is only asked if that is meant."""
 
 
 def reader(dialogue: Path) -> Reader:
     """What the brain takes from the words of a trial."""
-    matcher = Matcher([(intent.name, intent.patterns) for intent in load_dialogue(dialogue).intents.values()])
+    intents = load_dialogue(dialogue).intents
+    matcher = Matcher(
+        [(intent.name, intent.patterns) for intent in intents.values()],
+        {intent.name: intent.words for intent in intents.values()},
+    )
 
-    def read(trial: Trial, words: Sequence[str]) -> str:
+    def wish(guess: Guess) -> tuple[str, bool]:
+        tokens = normalise(guess.words)
+        found = matcher.best(tokens)
+        if found is not None and guess.confidence >= SURE_WORDS:
+            return found.intent, False
+        name = found.intent if found is not None else matcher.guess(tokens)
+        return (name, True) if name and intents[name].confirm else ("", False)
+
+    def read(trial: Trial, guess: Guess) -> tuple[str, bool]:
+        return wish(guess) if trial.expect.kind is ExpectKind.PHRASES else (value(trial, guess.words), False)
+
+    def value(trial: Trial, words: Sequence[str]) -> str:
         expect = trial.expect
         if expect.kind is ExpectKind.DIGITS:
             figures = read_digits(words, length=expect.digits, check=expect.check or "none").digits
@@ -51,10 +69,7 @@ def reader(dialogue: Path) -> Reader:
         if expect.kind is ExpectKind.YES_NO:
             answer = read_yes_no(words).answer
             return "" if answer is None else ("no", "yes")[answer]
-        if expect.kind is ExpectKind.DATE:
-            return "date" if match(words, expect).state is State.COMPLETE else ""
-        found = matcher.best(words)
-        return found.intent if found else ""
+        return "date" if match(words, expect).state is State.COMPLETE else ""
 
     return read
 
@@ -73,7 +88,7 @@ def judge(engine: Engine, trials: Sequence[Trial], read: Reader, tell: bool) -> 
         guess = stream.finish()
         spent += time.process_time() - began
         heard += trial.pcm.size / 8000
-        judged.append(Judged(trial.group, trial.truth, read(trial, guess.words)))
+        judged.append(Judged(trial.group, trial.truth, *read(trial, guess)))
         if tell and not judged[-1].is_right:
             sys.stdout.write(f"{trial.group}: {trial.said!r} -> {' '.join(guess.words)!r} {guess.confidence}\n")
     return judged, spent / heard

@@ -1,8 +1,9 @@
 """Two recognisers in one process: our own net hears numbers, yes and no; all else PocketSphinx hears, and it checks.
 
-PocketSphinx knows sentences better, but takes talk for an answer; the net is the other way round. So what PocketSphinx
+PocketSphinx knows sentences better, but hears words in any noise; the net is the other way round. So what PocketSphinx
 understands must fit the sounds that the net has heard; where it does not, or nothing was understood, the net's own
-words count if it is sure of them. Figures: docs/reference/model_card_small_words.md.
+words count if it is sure of them. Of an open answer that fits in parts only, those words are told that do, as unsure:
+they are worth a question. Figures: docs/reference/model_card_small_words.md.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ from numpy.typing import NDArray
 
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.engine import NOTHING, Engine, Guess, Stream
+from agent.model.parts.language import is_open
 from agent.model.parts.recogniser import Mode
 
 SHORT: Final = frozenset({ExpectKind.DIGITS, ExpectKind.YES_NO})
 """What the net hears alone, while our voice is silent."""
 LEAST_FIT: Final = -2.5
 """Nats a sound: words that fit worse are not what was said."""
+SENTENCE_FIT: Final = -1.7
+"""The same for a sentence in the caller's own words."""
+WORD_FIT: Final = -2.0
+"""The same for a word that is told by itself."""
+UNSURE: Final = 0.3
+"""Confidence of words that are told because they fit by themselves: the brain may ask about them, not take them."""
 SURE_ALONE: Final = 0.5
 """Confidence from which the net's words count without PocketSphinx's."""
 
@@ -30,6 +38,10 @@ class CheckingStream(Stream, Protocol):
 
     def fit_of(self, words: Sequence[str]) -> float:
         """Nats a sound; 0 is perfect. Asked when finished: the last sounds are told late."""
+        ...
+
+    def fits_of(self, words: Sequence[str]) -> Sequence[float]:
+        """The same for each word; empty where they cannot be laid along what was heard."""
         ...
 
 
@@ -52,7 +64,7 @@ class BothEngine:
         phrases = self._phrases.open(expect, mode)
         if net is None or phrases is None:
             return net or phrases
-        return BothStream(net, phrases)
+        return BothStream(net, phrases, is_open=is_open(expect, mode))
 
     def prepare(self) -> bool:
         more = self._net.prepare()
@@ -62,8 +74,8 @@ class BothEngine:
 class BothStream:
     """One utterance before both."""
 
-    def __init__(self, net: CheckingStream, phrases: Stream) -> None:
-        self._net, self._phrases = net, phrases
+    def __init__(self, net: CheckingStream, phrases: Stream, *, is_open: bool) -> None:
+        self._net, self._phrases, self._is_open = net, phrases, is_open
 
     def feed(self, pcm: NDArray[np.int16]) -> None:
         self._net.feed(pcm)
@@ -75,9 +87,22 @@ class BothStream:
 
     def finish(self) -> Guess:
         theirs, ours = self._phrases.finish(), self._net.finish()
-        if theirs.words and self._net.fit_of(theirs.words) >= LEAST_FIT:
-            return theirs
-        return ours if ours.confidence >= SURE_ALONE else NOTHING
+        fit = self._net.fit_of(theirs.words) if theirs.words else -np.inf
+        if ours.confidence >= SURE_ALONE and fit < self._least(ours):
+            return ours
+        if self._is_open:
+            return theirs if fit >= SENTENCE_FIT else self._said_for_sure(theirs)
+        return theirs if fit >= LEAST_FIT else NOTHING
+
+    def _least(self, ours: Guess) -> float:
+        """What PocketSphinx understands must fit better than that to count before the net's words."""
+        return self._net.fit_of(ours.words) if self._is_open else LEAST_FIT
+
+    def _said_for_sure(self, theirs: Guess) -> Guess:
+        """Of a sentence that does not fit, the words that do."""
+        fits = zip(theirs.words, self._net.fits_of(theirs.words), strict=False)
+        words = tuple(word for word, fit in fits if fit >= WORD_FIT)
+        return Guess(words, UNSURE) if words else NOTHING
 
     def drop(self) -> None:
         self._net.drop()

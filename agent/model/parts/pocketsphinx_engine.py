@@ -1,4 +1,4 @@
-"""PocketSphinx 5 with the model of its wheel and a grammar per utterance.
+"""PocketSphinx 5 with the model of its wheel: a language model for open answers, a grammar for all others.
 
 It understands synthetic callers and hardly any human on a phone. Measured settings: upsampled without filling the
 upper band, cepstral mean fixed to that of telephone speech (the model's own start value is for wideband), word
@@ -7,8 +7,10 @@ insertion penalty 1e-3 (a third of the work at the same errors).
 
 from __future__ import annotations
 
+import tempfile
 from collections import OrderedDict
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from agent.errors import ModelError
 from agent.expectation import Expect
 from agent.model.parts.engine import NOTHING, Guess
 from agent.model.parts.grammar import garbage_words, grammar, is_garbage, plain_word
+from agent.model.parts.language import is_open, model_of
 from agent.model.parts.recogniser import Mode
 from agent.model.parts.upsample import Upsampler
 
@@ -29,6 +32,9 @@ SPARE_DECODERS = 2
 """Made ahead while nobody speaks: making one takes 0.3-0.7 s, for which every caller's words would wait."""
 MOST_GRAMMARS = 16
 """Compiled ones kept per decoder: compiling a dialogue's takes 0.1-0.2 s at the start of each utterance."""
+LANGUAGE_WEIGHT: Final = 6.5
+LANGUAGE_INSERTION: Final = 0.65
+"""Of language models: PocketSphinx's own settings."""
 EXTRA_WORDS = {
     "mm-hmm": "M HH M",
     "mhm(2)": "M HH M",
@@ -45,7 +51,8 @@ class PocketSphinxEngine:
     """Decoders are made when needed and used again."""
 
     def __init__(self) -> None:
-        self._free: list[_Decoder] = [_Decoder()]
+        self._models = _Models()
+        self._free: list[_Decoder] = [_Decoder(self._models)]
         self._made = 1
 
     def open(self, expect: Expect, mode: Mode) -> _Utterance | None:
@@ -66,15 +73,32 @@ class PocketSphinxEngine:
         return len(self._free) < SPARE_DECODERS and self._made < MOST_DECODERS
 
     def _make(self) -> None:
-        self._free.insert(0, _Decoder())
+        self._free.insert(0, _Decoder(self._models))
         self._made += 1
+
+
+class _Models:
+    """Language models of the expectations that were met, for all decoders."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Expect, Any] = OrderedDict()
+
+    def of(self, expect: Expect, sphinx: Any) -> Any:
+        """PocketSphinx's own object."""
+        if expect not in self._kept:
+            self._kept[expect] = _read_model(model_of(expect, lambda word: _knows(sphinx, word)), sphinx)
+            if len(self._kept) > MOST_GRAMMARS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(expect)
+        return self._kept[expect]
 
 
 class _Decoder:
     """A PocketSphinx decoder with the grammars that it has compiled."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: _Models) -> None:
         self.sphinx = _make_decoder()
+        self._models = models
         self._grammars: OrderedDict[tuple[Expect, Mode], str] = OrderedDict()
         """To the name of its search; used last at the end."""
         self._named = 0
@@ -95,7 +119,10 @@ class _Decoder:
     def _compile(self, key: tuple[Expect, Mode]) -> None:
         self._named += 1
         name = f"utterance{self._named}"
-        self.sphinx.add_jsgf_string(name, grammar(*key, lambda word: _knows(self.sphinx, word)))
+        if is_open(*key):
+            self.sphinx.add_lm(name, self._models.of(key[0], self.sphinx))
+        else:
+            self.sphinx.add_jsgf_string(name, grammar(*key, lambda word: _knows(self.sphinx, word)))
         self._grammars[key] = name
         if len(self._grammars) > MOST_GRAMMARS:
             self.sphinx.activate_search(name)  # the active search cannot be removed
@@ -145,12 +172,23 @@ def _make_decoder() -> Any:
         import pocketsphinx
     except ImportError as error:
         raise ModelError(f"pocketsphinx cannot be imported: {error}") from error
-    config = pocketsphinx.Config(lm=None, loglevel="FATAL", wip=WORD_INSERTION)
+    config = pocketsphinx.Config(lm=None, loglevel="FATAL", wip=WORD_INSERTION, fwdflat=False)
     decoder = pocketsphinx.Decoder(config)
     extra = [*garbage_words(), *EXTRA_WORDS.items()]
     for at, (word, phones) in enumerate(extra):
         decoder.add_word(word, phones, at == len(extra) - 1)
     return decoder
+
+
+def _read_model(text: str, decoder: Any) -> Any:
+    """PocketSphinx reads models from files only."""
+    import pocketsphinx
+
+    config = pocketsphinx.Config(loglevel="FATAL", lw=LANGUAGE_WEIGHT, wip=LANGUAGE_INSERTION)
+    with tempfile.TemporaryDirectory(prefix="crosstalk-words-") as folder:
+        path = Path(folder) / "model.arpa"
+        path.write_text(text, encoding="ascii")
+        return pocketsphinx.NGramModel(config, decoder.get_logmath(), str(path))
 
 
 def _knows(decoder: Any, word: str) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agent.expectation import Expect
 from agent.model.parts.engine import NOTHING, Guess
 from agent.model.parts.recogniser import Mode
-from agent.model.small.words_align import CannotAlign, fit_of
+from agent.model.small.words_align import CannotAlign, fit_of, fits_of
 from agent.model.small.words_graph import Graph, graph_of
 from agent.model.small.words_phones import LABELS, pronunciations
 from agent.model.small.words_runtime import STEP, WEIGHTS, PhoneRuntime, located_words
@@ -86,6 +86,16 @@ class WordsStream:
             )
         except CannotAlign:
             return -np.inf
+
+    def fits_of(self, words: Sequence[str]) -> list[float]:
+        """The same for each word; empty where they cannot be laid along what was heard."""
+        try:
+            return fits_of(
+                np.concatenate(self._told or [np.zeros((0, LABELS), np.float32)]),
+                [pronunciations(word) for word in words],
+            )
+        except CannotAlign:
+            return []
 
     def found(self) -> Found:
         """The last word on it, with times; the stream is used up."""

@@ -86,6 +86,28 @@ def fit_of(logp: NDArray[np.floating], words: Sequence[Sequence[Sounds]]) -> flo
     return _fit(frames, words, chain)
 
 
+def fits_of(logp: NDArray[np.floating], words: Sequence[Sequence[Sounds]]) -> list[float]:
+    """``Alignment.fit`` of each word by itself, along the best path through all of them. Raises as ``align``."""
+    chain, frames = _laid_out(logp, words)
+    below = (frames - frames.max(axis=1, keepdims=True))[:, chain.label]
+    now = _start(below[0], chain)
+    ways = []
+    for scores in below[1:]:
+        among = now[chain.sources]
+        way = among.argmax(axis=1)
+        ways.append(chain.sources[np.arange(len(way)), way])
+        now[:-1] = np.maximum(among.max(axis=1) + scores, NEVER)
+    at = int(chain.ends[now[chain.ends].argmax()])
+    if now[at] <= NEVER / 2:
+        raise CannotAlign("fewer frames than sounds")
+    lost = np.zeros(len(words) + 1)
+    for time in range(len(below) - 1, -1, -1):
+        # What is lost in a pause is lost to the word before it.
+        lost[chain.word[at] + 1] += below[time, at]
+        at = at if time == 0 else int(ways[time - 1][at])
+    return [float(lost[index + 1]) / len(spoken[0]) for index, spoken in enumerate(words)]
+
+
 def _laid_out(logp: NDArray[np.floating], words: Sequence[Sequence[Sounds]]) -> tuple[_Chain, Floats]:
     if not words or not all(ways and all(ways) for ways in words):
         raise CannotAlign("a word without sounds")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agent.errors import ModelError
+from agent.model.parts.engine import NOTHING, Guess
 from agent.training.errors import TrainingError
 from agent.training.fold import PHRASES_HELD_OUT, Fold, held_out
 from agent.training.net.products import Asked
@@ -83,12 +84,17 @@ def test_a_trial_is_scored_by_what_the_brain_would_take(tmp_path: Path) -> None:
     assert np.array_equal(again[1].pcm, pcm)
     assert again[0].expect == trial.expect
     read_words = reader(PARCEL)
-    assert read_words(trial, ["where", "is", "my", "parcel"]) == "track"
-    assert read_words(trial, []) == ""
+    assert read_words(trial, Guess(("where", "is", "my", "parcel"), 1.0)) == ("track", False)
+    assert read_words(trial, Guess(("where", "is", "my", "parcel"), 0.3)) == ("track", True)
+    assert read_words(trial, Guess(("it", "is", "smashed"), 1.0)) == ("complaint", True)
+    assert read_words(trial, NOTHING) == ("", False)
     score = Score()
     for taken in ("track", "", "change"):
         score.add("track", taken)
     assert (score.count, score.wrong, score.again) == (3, 1, 1)
+    score.add("track", "track", is_question=True)
+    score.add("track", "change", is_question=True)
+    assert (score.count, score.wrong, score.again, score.asked, score.vain) == (5, 1, 2, 1, 1)
 
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed (extra train)")

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from agent.brain.flow.match import Matcher
+from agent.brain.flow.patterns import parse_pattern
 from agent.expectation import Expect, ExpectKind
-from agent.model.parts.both_engine import LEAST_FIT, SHORT, SURE_ALONE, BothEngine
+from agent.model.parts.both_engine import LEAST_FIT, SENTENCE_FIT, SHORT, SURE_ALONE, BothEngine
 from agent.model.parts.engine import NOTHING, Guess, open_engine
 from agent.model.parts.recogniser import Mode
 from agent.training.voices.flite_voice import FliteVoice
@@ -19,11 +21,13 @@ needs_voice = pytest.mark.skipif(flite.missing("rms") is not None, reason="libfl
 UNSURE = Guess(("ours",), SURE_ALONE - 0.01)
 SURE = Guess(("ours",), SURE_ALONE)
 THEIRS = Guess(("theirs",), 0.9)
+SENTENCE = Guess(("it", "smashed"), 1.0)
 
 
 class _Stream:
-    def __init__(self, says: Guess, fit: float = 0.0) -> None:
-        self.says, self.fit, self.fed, self.dropped = says, fit, 0, False
+    def __init__(self, says: Guess, fit: float = 0.0, **by_word: float) -> None:
+        """``by_word``: words that fit otherwise."""
+        self.says, self.fit, self.fed, self.dropped, self.by_word = says, fit, 0, False, by_word
 
     def feed(self, pcm: object) -> None:
         self.fed += 1
@@ -38,7 +42,10 @@ class _Stream:
         self.dropped = True
 
     def fit_of(self, words: Sequence[str]) -> float:
-        return self.fit
+        return self.by_word.get(words[0], self.fit) if words else self.fit
+
+    def fits_of(self, words: Sequence[str]) -> list[float]:
+        return [self.by_word.get(word, self.fit) for word in words]
 
 
 class _Engine:
@@ -79,11 +86,29 @@ def test_the_net_alone_hears_numbers_yes_and_no(kind: ExpectKind) -> None:
         (THEIRS, -np.inf, NOTHING, NOTHING),
     ],
 )
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(("kind", "mode"), [(ExpectKind.DATE, Mode.ANSWER), (ExpectKind.PHRASES, Mode.OVERLAP)])
 def test_words_count_that_fit_and_else_those_that_the_net_is_sure_of(
-    theirs: Guess, fit: float, ours: Guess, counts: Guess, mode: Mode
+    theirs: Guess, fit: float, ours: Guess, counts: Guess, kind: ExpectKind, mode: Mode
 ) -> None:
-    assert heard(_Stream(ours, fit), _Stream(theirs), ExpectKind.PHRASES, mode) == counts
+    assert heard(_Stream(ours, fit), _Stream(theirs), kind, mode) == counts
+
+
+@pytest.mark.parametrize(
+    ("fits", "ours", "counts"),
+    [
+        ({"it": SENTENCE_FIT, "ours": 0.0}, UNSURE, SENTENCE),
+        ({"it": SENTENCE_FIT, "ours": SENTENCE_FIT}, SURE, SENTENCE),
+        ({"it": -1.0, "ours": -0.9}, SURE, SURE),
+        ({"it": -4.0, "smashed": -0.1, "ours": -5.0}, UNSURE, Guess(("smashed",), 0.3)),
+        ({"it": -4.0, "smashed": -4.0, "ours": -5.0}, UNSURE, NOTHING),
+    ],
+)
+@pytest.mark.parametrize("kind", [ExpectKind.PHRASES, ExpectKind.FREE])
+def test_of_a_sentence_that_does_not_fit_the_words_are_told_that_do(
+    fits: dict[str, float], ours: Guess, counts: Guess, kind: ExpectKind
+) -> None:
+    """The stand-in judges a sentence by its first word."""
+    assert heard(_Stream(ours, 0.0, **fits), _Stream(SENTENCE), kind) == counts
 
 
 def test_where_one_is_full_the_other_listens() -> None:
@@ -122,4 +147,20 @@ def test_a_phrase_is_understood_and_talk_is_not_taken_for_one() -> None:
         return stream.finish().words
 
     assert words("where is my parcel") == ("where", "is", "my", "parcel")
-    assert words("the garden was full of water and the cat sat on the wall") == ()
+    patterns = [(phrase, [parse_pattern(phrase)]) for phrase in expect.phrases]
+    assert Matcher(patterns).best(words("the garden was full of water and the cat sat on the wall")) is None
+
+
+@needs_voice
+def test_a_wish_in_words_of_their_own_is_heard() -> None:
+    """None of its sentences is a phrase of the dialogue, and no grammar has them."""
+    phrases = ("opening hours", "where is my parcel", "my parcel is damaged")
+    expect = Expect(kind=ExpectKind.PHRASES, phrases=phrases, words=("parcel", "damaged", "broken"))
+    engine = open_engine("both", "")
+    stream = engine.open(expect, Mode.ANSWER)
+    assert stream is not None
+    pcm = over_the_phone(
+        FliteVoice("rms").say("i have a parcel here and it is broken").pcm, 45.0, np.random.default_rng(1)
+    )
+    stream.feed(pcm)
+    assert {"parcel", "broken"} <= set(stream.finish().words)
