@@ -39,7 +39,11 @@ def library() -> ctypes.CDLL:
     lacking = sorted(NEEDED - instructions())
     if lacking:
         raise NoGates(f"the CPU has no bf16 products ({', '.join(lacking)})")
-    return _typed(ctypes.CDLL(str(compiled(cache_folder()))))
+    path = compiled(cache_folder())
+    try:
+        return _typed(ctypes.CDLL(str(path)))
+    except OSError as refused:  # a cache that may hold no programs (noexec)
+        raise NoGates(f"{path} cannot be loaded: {refused}") from None
 
 
 def instructions() -> frozenset[str]:
@@ -53,9 +57,12 @@ def instructions() -> frozenset[str]:
 
 
 def cache_folder() -> Path:
-    """Of this user (XDG base directories: a relative path there counts as none)."""
+    """Of this user (XDG base directories: a relative path there counts as none). Raises ``NoGates``."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "crosstalk"
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "crosstalk"
+    except RuntimeError:
+        raise NoGates("no folder for what is compiled: set XDG_CACHE_HOME") from None
 
 
 def compiled(folder: Path) -> Path:

@@ -113,6 +113,26 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         compiled(tmp_path / "file" / "cache")
 
 
+def test_a_cache_that_may_hold_no_programs_is_told(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
+    def refused(name: str) -> None:
+        raise OSError("failed to map segment")
+
+    monkeypatch.setattr(gates, "instructions", lambda: gates.NEEDED)
+    monkeypatch.setattr(gates, "compiled", lambda folder: folder / "gates.so")
+    monkeypatch.setattr(gates.ctypes, "CDLL", refused)
+    assert "gates.so cannot be loaded: failed to map segment" in chosen(Asked.AUTO, "cpu").lacking
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(gates.Path, "home", nowhere)
+    with pytest.raises(NoGates, match="set XDG_CACHE_HOME"):
+        gates.cache_folder()
+
+
 def test_a_cpu_without_the_instructions_multiplies_in_float32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:
