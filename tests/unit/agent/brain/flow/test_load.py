@@ -86,6 +86,9 @@ WRONG = [
     ("  end:\n", "  other:\n    say: Hm.\n  end:\n", 33, "can not be reached from the start"),
     ("    hangup: done", "    then: end", 35, "goes in a circle without listening"),
     ("    phrases: [ bye ]", "    phrases: [ bye ]\n    key: 77", 17, "must be one key of"),
+    ("    phrases: [ bye ]", "    phrases: [ bye ]\n    words: [ see you ]", 17, "must be one word"),
+    ("    phrases: [ bye ]", "    phrases: [ bye ]\n    words: [ the ]", 17, "must be one word"),
+    ("    phrases: [ bye ]", "    phrases: [ bye ]\n    confirm: \"Is it {what}?\"", 17, "neither a slot nor a variable"),
     ("  end:\n", "  End:\n", 33, "'End' is not a name"),
     ("states:\n", "states: [\n", 21, "not YAML"),
 ]  # fmt: skip

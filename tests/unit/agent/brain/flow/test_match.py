@@ -89,3 +89,30 @@ def test_endings_and_one_wrong_letter_do_not_matter() -> None:
     assert one_letter_off("parcel", "pacel")
     assert one_letter_off("parcel", "parcal")
     assert not one_letter_off("parcel", "pascal")
+
+
+POINTING = Matcher(
+    [
+        ("find", [parse_pattern("find my ( parcel | box )"), parse_pattern("where is my parcel")]),
+        ("blame", [parse_pattern("my parcel is ( broken | wet )"), parse_pattern("your driver is rude")]),
+    ],
+    {"blame": ["smashed", "where"], "find": ["lost"]},
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "intent"),
+    [
+        ("it came wet", "blame"),  # a word of its forms alone
+        ("all smashed", "blame"),  # one that its author lists
+        ("everything smash", "blame"),  # in another form of speech
+        ("the parcel is lost", "find"),
+        ("where", "blame"),  # a listed word belongs to those that list it
+        ("my parcel", ""),  # a word of both
+        ("lost and smashed", ""),  # one for each
+        ("hello good morning", ""),
+        ("is my the", ""),
+    ],
+)
+def test_words_of_one_intent_alone_point_to_it(said: str, intent: str) -> None:
+    assert POINTING.guess(normalise(said.split())) == intent
