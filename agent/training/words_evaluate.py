@@ -14,10 +14,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Final
 
 from agent.argument_types import count
+from agent.brain.flow.dates import read_date
 from agent.brain.flow.digits import luhn, read_digits
 from agent.brain.flow.load import load_dialogue
 from agent.brain.flow.machine import SURE_WORDS
@@ -26,7 +28,6 @@ from agent.brain.flow.words import normalise
 from agent.brain.flow.yes_no import read_yes_no
 from agent.expectation import ExpectKind
 from agent.model.parts.both_engine import BothEngine
-from agent.model.parts.completeness import State, match
 from agent.model.parts.engine import Engine, Guess, open_engine
 from agent.training.command import command
 from agent.training.errors import TrainingError
@@ -34,6 +35,7 @@ from agent.training.words_compare import Judged, compared, comparison, report, s
 from agent.training.words_conditions import Condition, under
 from agent.training.words_trials import Trial, human, load, save, synthetic
 
+TODAY: Final = date(2026, 11, 25)
 PIECE: Final = 480
 """Samples fed at once: the ears' 60 ms."""
 Reader = Callable[[Trial, Guess], tuple[str, bool]]
@@ -69,9 +71,19 @@ def reader(dialogue: Path) -> Reader:
         if expect.kind is ExpectKind.YES_NO:
             answer = read_yes_no(words).answer
             return "" if answer is None else ("no", "yes")[answer]
-        return "date" if match(words, expect).state is State.COMPLETE else ""
+        return _day(words)
 
     return read
+
+
+def _day(words: Sequence[str]) -> str:
+    day = read_date(normalise(words), TODAY)
+    return "" if day is None else day.isoformat()
+
+
+def truth_of(trial: Trial) -> str:
+    """What should come of it: of a day the day itself, and nothing where what was said holds none."""
+    return _day(trial.said.split()) if trial.expect.kind is ExpectKind.DATE else trial.truth
 
 
 def judge(engine: Engine, trials: Sequence[Trial], read: Reader, tell: bool) -> tuple[list[Judged], float]:
@@ -88,7 +100,7 @@ def judge(engine: Engine, trials: Sequence[Trial], read: Reader, tell: bool) -> 
         guess = stream.finish()
         spent += time.process_time() - began
         heard += trial.pcm.size / 8000
-        judged.append(Judged(trial.group, trial.truth, *read(trial, guess)))
+        judged.append(Judged(trial.group, truth_of(trial), *read(trial, guess)))
         if tell and not judged[-1].is_right:
             sys.stdout.write(f"{trial.group}: {trial.said!r} -> {' '.join(guess.words)!r} {guess.confidence}\n")
     return judged, spent / heard

@@ -46,7 +46,7 @@ class FlowBrain:
         texts: list[Lines] = [spec.disclosure]
         texts += [lines for state in spec.states.values() for lines in (state.say, state.again, state.help)]
         texts += [lines for slot in spec.slots.values() for lines in (slot.prompt, slot.again, slot.keys, slot.invalid)]
-        texts += [intent.say for intent in spec.intents.values()]
+        texts += [lines for intent in spec.intents.values() for lines in (intent.say, intent.confirm)]
         for state in spec.states.values():
             if state.tool is not None:
                 texts += [answer.say for answer in state.tool.answers]

@@ -22,8 +22,11 @@ from agent.model.parts.numbers import DIGITS
 from agent.model.parts.patterns import Automaton, compile_patterns
 from agent.model.parts.recogniser import Mode
 
-MOST_FORMS: Final = 400
-"""Of one pattern: it has thousands where many parts may be left out, and they say nothing new."""
+MOST_FORMS: Final = 397
+"""Of one pattern, taken evenly from all of them: it has thousands where many parts may be left out, and they say little
+new. A prime, so that no part of a pattern is met at one of its words only."""
+MOST_WORDS: Final = 12
+"""Longer forms are left out."""
 OFTEN: Final = 3
 """A word of the talk that is rarer is not listened for."""
 TALK: Final = 10_000.0
@@ -65,26 +68,27 @@ def _expected(expect: Expect) -> list[Weighted]:
         digits = [word for word in DIGITS if word not in RARE_FORMS]
         found += [((one, two), 0.1) for one in digits for two in digits]
     if expect.words:
-        weight = POINTING * sum(weight for _, weight in found) / len(expect.words)
+        weight = POINTING * _weight(found) / len(expect.words)
         found += [((word,), weight) for word in expect.words]
     return found
+
+
+def _weight(said: Sequence[Weighted]) -> float:
+    return sum(weight for _, weight in said)
 
 
 @lru_cache(maxsize=1024)
 def forms(pattern: str) -> tuple[Weighted, ...]:
     """Ways to say a pattern. One with many forms counts more than one with few, but not so many times more."""
-    found = []
-    for form in _said(compile_patterns((pattern,))):
-        found.append(form)
-        if len(found) == MOST_FORMS:
-            break
+    every = list(_said(compile_patterns((pattern,))))
+    found = every if len(every) <= MOST_FORMS else [every[at * len(every) // MOST_FORMS] for at in range(MOST_FORMS)]
     return tuple((form, 1 / sqrt(len(found))) for form in found)
 
 
 def _said(automaton: Automaton) -> Iterator[tuple[str, ...]]:
-    """What it accepts, the shortest first: patterns have no loops."""
+    """What it accepts, the shortest first."""
     waiting: list[tuple[tuple[str, ...], frozenset[int]]] = [((), frozenset({0}))]
-    while waiting:
+    for _ in range(MOST_WORDS + 1):
         longer = []
         for form, states in waiting:
             if form and automaton.accepts(states):

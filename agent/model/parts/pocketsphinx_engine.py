@@ -19,7 +19,7 @@ from agent.errors import ModelError
 from agent.expectation import Expect
 from agent.model.parts.engine import NOTHING, Guess
 from agent.model.parts.grammar import garbage_words, grammar, is_garbage, plain_word
-from agent.model.parts.language import is_open, model_of
+from agent.model.parts.language import is_open, model_of, talk
 from agent.model.parts.recogniser import Mode
 from agent.model.parts.upsample import Upsampler
 
@@ -51,6 +51,7 @@ class PocketSphinxEngine:
     """Decoders are made when needed and used again."""
 
     def __init__(self) -> None:
+        talk()  # 0.3 s that the first utterance would wait for
         self._models = _Models()
         self._free: list[_Decoder] = [_Decoder(self._models)]
         self._made = 1
