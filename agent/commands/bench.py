@@ -11,6 +11,7 @@ from typing import Any
 
 from agent.argument_types import count, positive
 from agent.commands.bench_conversations import add_conversations
+from agent.commands.bench_overlaps import add_overlaps
 from agent.commands.options import models_folder, with_models
 
 DUPLEX_SYSTEMS = ("small", "parts", "timer", "pipecat")
@@ -40,6 +41,7 @@ def add_bench(commands: Any) -> None:
     duplex.add_argument("--json", action="store_true")
     duplex.set_defaults(run=_bench_duplex)
     add_conversations(benches)
+    add_overlaps(benches)
     engine = benches.add_parser("engine", help="a speech-native model's tick on this device (extra gpu)")
     _add_engine_arguments(engine)
     engine.set_defaults(run=_bench_engine)
