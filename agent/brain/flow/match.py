@@ -3,8 +3,8 @@
 An intent's forms are bags of words. A form's score is the share of its words that were said (weighted: "the" counts
 little), times a factor that falls with what else was said. 1.0 means exactly this was said.
 
-What fits no form may still point to one intent: by words that are of its forms alone, or that its author lists. That is
-worth a question, not more.
+What fits no form may still point to one intent: by a word that its author lists, or by two that are of its forms alone
+(many a word of a form is one of all talk: "how", "make"). That is worth a question, not more.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ POINTS = 1.0
 """Weight of words from which they point to an intent …"""
 AHEAD = 0.5
 """… if no other comes nearer than that."""
+_OWN = 0.5
+"""Weight of a word that is of one intent's forms alone, and not listed."""
 _SHARED = 0.25
 """Weight of a word of several intents, divided by their number."""
 _EXTRA = 0.5  # share of the score that words beside the form cannot take away
@@ -78,7 +80,7 @@ class Matcher:
         for word, numbers in self._by_word.items():
             of = {self._forms[number].intent for number in numbers}
             if weighs(word):
-                found[word] = dict.fromkeys(of, POINTS if len(of) == 1 else _SHARED / len(of))
+                found[word] = dict.fromkeys(of, _OWN if len(of) == 1 else _SHARED / len(of))
         listed: defaultdict[str, dict[str, float]] = defaultdict(dict)
         for intent, own in words.items():
             for word in own:
