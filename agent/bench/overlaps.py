@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from agent.bench.duplex import VOICES
 from agent.bench.duplex_scripts import PROFILES, Profile
-from agent.bench.evidence import AgentChannel, CallEvidence
+from agent.bench.evidence import STOP_SILENCE_S, AgentChannel, CallEvidence
 from agent.bench.load import show_figures
 from agent.bench.machine import machine_facts
 from agent.bench.overlaps_answer import Answer, opening_hours
@@ -33,12 +34,15 @@ from agent.config import AgentConfig
 from agent.model.protocol import DuplexModel
 from agent.scheduler.floor.profile import FloorProfile
 from agent.simulator.clips import PACKET_SAMPLES
-from agent.simulator.energy import Pcm
+from agent.simulator.energy import RATE_HZ, Pcm
+from agent.simulator.performer import FRAME_S
 from agent.simulator.render import Renderer, background
 from agent.simulator.script import Background, Echo, Script
 
 ROWS: Final = 32
 """Calls at once."""
+WATCHED_S: Final = 3.0
+"""Behind the end of its sound a call is run for so long; what would stop the agent later is not of the sound."""
 SEED: Final = 20261126
 MakeEars = Callable[[str, int, str], DuplexModel]
 Advance = Callable[[int], None]
@@ -138,13 +142,23 @@ def heard(
     stage: Stage, overlaps: Sequence[Overlap], line: Profile, control: AgentChannel, advance: Advance
 ) -> list[CallEvidence]:
     """What the agent did with each sound on this line."""
-    calls: list[CallEvidence] = []
-    for first in range(0, len(overlaps), stage.rows):
-        some = overlaps[first : first + stage.rows]
-        agents = stage.run([caller_of(one, line, stage.frames) for one in some])
-        calls += [evidence(one.event, AgentChannel(agent), control) for one, agent in zip(some, agents, strict=True)]
+    calls: dict[str, CallEvidence] = {}
+    by_end = sorted(overlaps, key=lambda one: one.event.end)
+    for first in range(0, len(by_end), stage.rows):
+        some = by_end[first : first + stage.rows]
+        frames = math.ceil((some[-1].event.end + WATCHED_S) / FRAME_S)
+        agents = stage.run([caller_of(one, line, stage.frames) for one in some], frames)
+        for one, agent in zip(some, agents, strict=True):
+            calls[one.name] = evidence(one.event, AgentChannel(gone_on(agent, control)), control)
         advance(len(some))
-    return calls
+    return [calls[one.name] for one in overlaps]
+
+
+def gone_on(agent: Pcm, control: AgentChannel) -> Pcm:
+    """A call that was watched long enough, to the end of the answer: who still speaks goes on as undisturbed."""
+    last = AgentChannel(agent[-round(STOP_SILENCE_S * RATE_HZ) :])
+    rest = control.pcm[len(agent) :]
+    return np.concatenate([agent, rest if last.spans else np.zeros_like(rest)])
 
 
 def caller_of(overlap: Overlap, line: Profile, frames: int) -> Caller:

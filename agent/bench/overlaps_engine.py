@@ -62,15 +62,19 @@ class Stage:
         """Of 20 ms, of each call."""
         return LEAD_FRAMES + int(self._answer.length_s * RATE_HZ / FRAME_SAMPLES) + TAIL_FRAMES
 
-    def run(self, callers: Sequence[Caller]) -> list[Pcm]:
-        """The agent's channel of each call, on the caller's clock. At most ``rows`` callers. Raises ``AgentError``."""
+    def run(self, callers: Sequence[Caller], frames: int | None = None) -> list[Pcm]:
+        """The agent's channel of each call, on the caller's clock: to the answer's end, or ``frames`` long.
+
+        At most ``rows`` callers. Raises ``AgentError``.
+        """
+        frames = self.frames if frames is None else min(frames, self.frames)
         calls = [f"row{number}" for number in range(len(callers))]
         edge = Edge([caller.network for caller in callers])
         rows = np.array([self._open(call, number, edge) for number, call in enumerate(calls)], np.uint16)
         legs = {int(row): number for number, row in enumerate(rows)}
-        said = np.stack([_fitted(caller.pcm, self.frames * FRAME_SAMPLES) for caller in callers]).astype(np.int32)
-        agent = np.zeros((len(callers), (self.frames + AGENT_FRAMES) * FRAME_SAMPLES), np.int16)
-        for frame in range(self.frames):
+        said = np.stack([_fitted(caller.pcm, frames * FRAME_SAMPLES) for caller in callers]).astype(np.int32)
+        agent = np.zeros((len(callers), (frames + AGENT_FRAMES) * FRAME_SAMPLES), np.int16)
+        for frame in range(frames):
             if frame == LEAD_FRAMES:
                 self._speak(calls)
             begin = frame * FRAME_SAMPLES
