@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.config import Config
-from agent.config_rules import problems
+from agent.config_rules.problems import problems
 from agent.config_schema import KEYS, SECTIONS, TABLE_KEYS, TABLES, build, convert, convert_text, describe
 from agent.errors import ConfigError
 

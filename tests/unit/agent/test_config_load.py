@@ -9,7 +9,8 @@ import pytest
 from agent.config import Config
 from agent.config_docs import reference
 from agent.config_load import HIDDEN, load_config, render
-from agent.config_rules import VALUES, problems
+from agent.config_rules.problems import problems
+from agent.config_rules.values import VALUES
 from agent.config_schema import ENDPOINTS, KEYS
 from agent.errors import ConfigError
 

@@ -6,7 +6,7 @@ import pytest
 
 from agent.app import roles_of
 from agent.config import Config, StreamConfig
-from agent.config_rules import problems
+from agent.config_rules.problems import problems
 from agent.streams import edge_options
 
 
