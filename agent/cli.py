@@ -227,7 +227,7 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from agent.doctor import run_doctor
+    from agent.doctor.run import run_doctor, worst
 
     checks = run_doctor(loaded(arguments))
     if arguments.json:
@@ -240,7 +240,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
             print(f"{marks[check.status]} {check.name}: {check.detail}")
             if check.advice:
                 print(f"    {check.advice}")
-    return 1 if any(check.status == "fail" for check in checks) else 0
+    return 1 if worst(checks) == "fail" else 0
 
 
 # --- keys ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""What is wrong with this host for this configuration, before a caller finds out."""
