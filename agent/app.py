@@ -25,6 +25,7 @@ from agent.logging import Log
 from agent.model.moshi.config import check_files
 from agent.model.moshi.extra import need_extra
 from agent.model.moshi.voice_names import voices_in
+from agent.model.names import FREE, ModelName, RecogniserName
 from agent.model.registry import is_folder, listens
 from agent.pipecat.agent_file import parts_of
 from agent.pull.store import located
@@ -91,7 +92,7 @@ def worker_options(config: Config, name: str, *, control: str, audio: str) -> di
             "processes": config.ears.recogniser_processes,
             "sherpa_model": located(config.models.folder, config.ears.sherpa_model),
         }
-    if config.engine.model == "small":
+    if config.engine.model == ModelName.SMALL:
         model_options["weights"] = config.ears.weights
     if is_folder(config.engine.model):
         engine, recogniser = config.engine, config.ears.recogniser
@@ -102,13 +103,13 @@ def worker_options(config: Config, name: str, *, control: str, audio: str) -> di
             "short_window_s": engine.short_window_s,
             "fp8_kv": engine.fp8_kv,
             # Nobody expects anything in a call that a model leads: a recogniser with a grammar has nothing to find.
-            "recogniser": recogniser if recogniser in ("sherpa", "pipecat") else "none",
+            "recogniser": recogniser if recogniser in FREE else RecogniserName.NONE.value,
             "processes": config.ears.recogniser_processes,
             "sherpa_model": located(config.models.folder, config.ears.sherpa_model),
             "weights": config.ears.weights,
         }
     if (
-        config.ears.recogniser == "pipecat"
+        config.ears.recogniser == RecogniserName.PIPECAT
         and (named := parts_of(config, process_environment()).recogniser) is not None
     ):
         model_options["service"] = named.to_json()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.behaviour import Behaviour
+from agent.model.names import ModelName, RecogniserName
 from agent.scheduler.floor.profile import FloorProfile
 
 
@@ -152,7 +153,7 @@ class OutboundConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
-    model: str = "small"
+    model: str = ModelName.SMALL.value
     """``small`` (our own ears), ``parts`` (the same by rules, without our floor net), ``vad`` (voice activity alone), a
     speech-native model (extra ``gpu``) by its folder or by the name under which it was pulled (both with a slash), or a
     fake: ``echo talker silent marker``."""
@@ -179,7 +180,7 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarsConfig:
-    recogniser: str = "both"
+    recogniser: str = RecogniserName.BOTH.value
     """``both``, ``words`` (ours), ``pocketsphinx`` (hardly any human on a phone), ``sherpa``, ``pipecat``, ``none``."""
     recogniser_processes: int = 1
     sherpa_model: str = ""

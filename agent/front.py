@@ -33,6 +33,7 @@ from agent.leases import Leases
 from agent.mcp.tools import McpTools
 from agent.measures import CallMeasures
 from agent.metrics import Metrics
+from agent.model.names import ModelName, RecogniserName
 from agent.model.protocol import Persona
 from agent.model.registry import is_folder, listens
 from agent.parts import mcp_decisions, open_brain, open_voice
@@ -138,7 +139,7 @@ class Front:
         library = self._rest.open_library(brain)
         tasks.start(self._preload([*library.fixed_phrases(), *config.agent.behaviour.asides]))
         await self._connect_engine(tasks)
-        recogniser = config.ears.recogniser if listens(config.engine.model) else "none"
+        recogniser = config.ears.recogniser if listens(config.engine.model) else RecogniserName.NONE
         self._log.info(LogEvent.EARS_LIVE, recogniser=recogniser, **self._ears())
         native = config.agent.native
         placement = Placement(
@@ -353,7 +354,9 @@ class Front:
         """Which ears listen, and why where they are not those that were asked for."""
         wanted = self._config.engine.model
         why = {reason for client in self._workers.values() if (reason := client.fallback)}
-        return {"model": "parts", "instead_of": wanted, "why": "; ".join(sorted(why))} if why else {"model": wanted}
+        if not why:
+            return {"model": wanted}
+        return {"model": ModelName.PARTS, "instead_of": wanted, "why": "; ".join(sorted(why))}
 
     def _worker_health(self, name: str, client: WorkerClient) -> dict[str, Any]:
         stats, hello = client.stats, client.hello

@@ -22,6 +22,7 @@ from agent.config_load import process_environment
 from agent.errors import ConfigError
 from agent.events.names import LogEvent
 from agent.mcp.tools import McpDecisions, McpTools
+from agent.model.names import RecogniserName
 from agent.pipecat import agent_file
 from agent.pipecat.brain import BrainProcess
 from agent.pipecat.spawn import check
@@ -48,7 +49,7 @@ def with_agent_file(config: Config) -> Config:
     Raises ``DialogueError`` or ``ConfigError`` with the field.
     """
     parts = parts_of(config)
-    if config.ears.recogniser == "pipecat" and parts.recogniser is None:
+    if config.ears.recogniser == RecogniserName.PIPECAT and parts.recogniser is None:
         raise ConfigError("agent.dialogue", "names no recogniser, which ears.recogniser = pipecat wants")
     if parts.named():
         wrong = check(parts.named())

@@ -10,6 +10,7 @@ from agent.config_rules.addresses import address_or_empty, url_or_empty
 from agent.config_rules.rule import between, not_empty
 from agent.config_rules.texts import environment_lines, header_lines, secret_or_empty, slug
 from agent.events.names import WebhookEvent
+from agent.model.names import EXPECTING, LISTENING, MUTE, RecogniserName
 from telephony.webrtc.servers import check_url
 
 Problem = tuple[str, str]
@@ -83,7 +84,7 @@ def _voice(config: Config) -> Iterator[Problem]:
 
 
 def _ears(config: Config) -> Iterator[Problem]:
-    if config.ears.recogniser == "sherpa" and not config.ears.sherpa_model:
+    if config.ears.recogniser == RecogniserName.SHERPA and not config.ears.sherpa_model:
         yield "ears.sherpa_model", "is needed with ears.recogniser = sherpa"
 
 
@@ -145,10 +146,10 @@ def _brain(config: Config) -> Iterator[Problem]:
             yield "agent.chat.filler_after_ms", "must not be above agent.chat.first_token_budget_s"
     if agent.brain == "relay" and not agent.relay.url:
         yield "agent.relay.url", "is needed with agent.brain = relay"
-    if agent.brain == "native" and config.engine.workers and config.engine.model in ("parts", "small", "vad", "silent"):
+    if agent.brain == "native" and config.engine.workers and config.engine.model in MUTE:
         yield "agent.brain", f"native wants a model that speaks, and engine.model = {config.engine.model} does not"
     narrow = config.ears.recogniser
-    listens = config.engine.model in ("parts", "small") and narrow in ("pocketsphinx", "words", "both")
+    listens = config.engine.model in LISTENING and narrow in EXPECTING
     if agent.brain in ("chat", "relay") and listens and not agent.phrases:
         other = "or ears.recogniser = sherpa for free speech, none for keys"
         yield "agent.phrases", f"is needed with ears.recogniser = {narrow}, which understands nothing else; {other}"

@@ -39,6 +39,7 @@ from agent.config_rules.texts import (
     short_texts,
     slug,
 )
+from agent.model.names import ModelName, RecogniserName
 
 MOST_DECISION_S = 4.0
 """Longest that a caller may wait for ``call.incoming``."""
@@ -46,7 +47,7 @@ MOST_DECISION_S = 4.0
 
 def model_or_folder(value: object) -> str | None:
     """A path is looked at when the service starts."""
-    return None if "/" in str(value) else one_of("small", "parts", "vad", "echo", "talker", "silent", "marker")(value)
+    return None if "/" in str(value) else one_of(*ModelName)(value)
 
 
 def device(value: object) -> str | None:
@@ -111,7 +112,7 @@ VALUES: dict[str, Rule] = (
         "engine.spare": between(0, 1024),
         "engine.rows": between(1, 65536),
         "engine.step_budget": above(0, 1),
-        "ears.recogniser": one_of("pocketsphinx", "words", "both", "sherpa", "pipecat", "none"),
+        "ears.recogniser": one_of(*RecogniserName),
         "ears.recogniser_processes": between(1, 256),
         "voice.engine": one_of("auto", "flite", "pico", "kokoro", "piper", "marker"),
         "voice.processes": between(1, 256),

@@ -11,6 +11,7 @@ from agent.config import Config
 from agent.doctor.check import Check, fail, ok, warn
 from agent.doctor.installed import DISTRIBUTION
 from agent.errors import ConfigError, ModelError, VoiceFailed
+from agent.model.names import ModelName, RecogniserName
 from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.trial import try_engine
 from agent.model.registry import listens
@@ -50,7 +51,7 @@ def _loaded_voice(choice: Choice) -> Check:
 def check_net(config: Config) -> Iterator[Check]:
     """The small ears' net, loaded and tried."""
     name = "floor net"
-    if config.engine.model != "small":
+    if config.engine.model != ModelName.SMALL:
         yield ok(name, f"not used by engine.model = {config.engine.model}")
         return
     try:
@@ -62,31 +63,35 @@ def check_net(config: Config) -> Iterator[Check]:
 
 
 def check_recogniser(config: Config) -> Iterator[Check]:
-    name, wanted = "recogniser", config.ears.recogniser
-    if not listens(config.engine.model):
-        yield ok(name, f"not used by engine.model = {config.engine.model}")
-    elif wanted == "none":
-        yield warn(name, "none: callers can use keys only", "set ears.recogniser")
-    elif wanted == "pipecat":
-        yield ok(name, "pipecat: named in the agent's file")
-    elif wanted == "sherpa":
-        yield _sherpa(name, located(config.models.folder, config.ears.sherpa_model))
-    elif wanted == "words":
-        yield ok(name, "words: our own net, for what a dialogue expects (docs/reference/model_card_small_words.md)")
-    elif wanted == "both" and find_spec("pocketsphinx") is not None:
-        yield warn(
-            name,
-            "both: understands people's numbers, hardly any of their sentences on a telephone; keys always work",
-            "for people who speak freely supply a streaming model: ears.recogniser = sherpa",
-        )
-    elif find_spec("pocketsphinx") is None:
-        yield fail(name, "pocketsphinx is not installed", "pip install pocketsphinx, or set ears.recogniser = none")
+    if listens(config.engine.model):
+        yield _recogniser("recogniser", config)
     else:
-        yield warn(
-            name,
-            "pocketsphinx: understands synthetic callers, hardly any human on a telephone; keys always work",
-            "for human callers supply a streaming model: ears.recogniser = sherpa",
-        )
+        yield ok("recogniser", f"not used by engine.model = {config.engine.model}")
+
+
+def _recogniser(name: str, config: Config) -> Check:
+    match config.ears.recogniser:
+        case RecogniserName.NONE:
+            return warn(name, "none: callers can use keys only", "set ears.recogniser")
+        case RecogniserName.PIPECAT:
+            return ok(name, "pipecat: named in the agent's file")
+        case RecogniserName.SHERPA:
+            return _sherpa(name, located(config.models.folder, config.ears.sherpa_model))
+        case RecogniserName.WORDS:
+            about = "our own net, for what a dialogue expects (docs/reference/model_card_small_words.md)"
+            return ok(name, f"words: {about}")
+        case _ if find_spec("pocketsphinx") is None:
+            return fail(
+                name, "pocketsphinx is not installed", "pip install pocketsphinx, or set ears.recogniser = none"
+            )
+        case RecogniserName.BOTH:
+            understood = "both: understands people's numbers, hardly any of their sentences on a telephone"
+            advice = "for people who speak freely supply a streaming model: ears.recogniser = sherpa"
+            return warn(name, f"{understood}; keys always work", advice)
+        case _:
+            understood = "pocketsphinx: understands synthetic callers, hardly any human on a telephone"
+            advice = "for human callers supply a streaming model: ears.recogniser = sherpa"
+            return warn(name, f"{understood}; keys always work", advice)
 
 
 def _sherpa(name: str, folder: str) -> Check:
@@ -94,7 +99,7 @@ def _sherpa(name: str, folder: str) -> Check:
         return fail(name, "sherpa-onnx is not installed", f"pip install '{DISTRIBUTION}[sherpa]'")
     try:
         check_model(folder)
-        try_engine("sherpa", folder)
+        try_engine(RecogniserName.SHERPA, folder)
     except ModelError as wrong:
         return fail(name, str(wrong), "crosstalk pull zipformer-en, or set ears.sherpa_model to a streaming model")
     return ok(name, f"sherpa: {folder} (loaded and tried)")

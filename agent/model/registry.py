@@ -9,25 +9,26 @@ from typing import Final
 from agent.errors import ConfigError
 from agent.model import fakes
 from agent.model.moshi.extra import need_extra
+from agent.model.names import LISTENING, ModelName, RecogniserName
 from agent.model.protocol import DuplexModel
 
 _FAKES: Final[dict[str, Callable[[int], DuplexModel]]] = {
-    "echo": fakes.Echo,
-    "silent": fakes.Silent,
-    "talker": fakes.Talker,
-    "marker": fakes.Marker,
+    ModelName.ECHO: fakes.Echo,
+    ModelName.SILENT: fakes.Silent,
+    ModelName.TALKER: fakes.Talker,
+    ModelName.MARKER: fakes.Marker,
     "energy": fakes.EnergyEars,
 }
 
 
 def model_names() -> tuple[str, ...]:
     """Every name that ``build_model`` knows."""
-    return ("small", "parts", "vad", *_FAKES)
+    return (ModelName.SMALL, ModelName.PARTS, ModelName.VAD, *_FAKES)
 
 
 def listens(name: str) -> bool:
     """Whether ``name`` are ears with a recogniser."""
-    return name in ("small", "parts")
+    return name in LISTENING
 
 
 def is_folder(name: str) -> bool:
@@ -39,7 +40,7 @@ def build_model(
     name: str,
     rows: int,
     *,
-    recogniser: str = "pocketsphinx",
+    recogniser: str = RecogniserName.POCKETSPHINX,
     processes: int = 1,
     sherpa_model: str = "",
     service: str = "",
@@ -67,14 +68,14 @@ def build_model(
             weights=weights,
         )
 
-    if name == "small":
+    if name == ModelName.SMALL:
         return small(rows)
-    if name in ("parts", "vad"):
+    if name in (ModelName.PARTS, ModelName.VAD):
         from agent.model.parts.ears import build  # heavy: only where it is used
 
         return build(
             rows,
-            recogniser=recogniser if name == "parts" else "none",
+            recogniser=recogniser if name == ModelName.PARTS else RecogniserName.NONE,
             processes=processes,
             sherpa_model=sherpa_model,
             service=service,

@@ -14,6 +14,7 @@ from typing import Any, Final
 from agent.brain.flow.reader import Node, Section, entries, read_document, scalar, text, value_of, whole
 from agent.config import Config
 from agent.errors import ConfigError, DialogueError
+from agent.model.names import RecogniserName
 from agent.pipecat.spec import PARTS, RATES_HZ, Part, Parts, PartSpec
 
 _KEYS: Final = ("pipecat", "settings", "arguments", "api_key_env", "secrets_env", "sample_rate", "processes")
@@ -37,8 +38,11 @@ def parts_of(config: Config, environment: Mapping[str, str]) -> Parts:
 
 def with_parts(config: Config, parts: Parts) -> Config:
     """``config`` with the names of what the agent's YAML replaces."""
-    agent = replace(config.agent, brain="pipecat") if parts.brain is not None else config.agent
-    ears = replace(config.ears, recogniser="pipecat") if parts.recogniser is not None else config.ears
+    agent, ears = config.agent, config.ears
+    if parts.brain is not None:
+        agent = replace(agent, brain="pipecat")
+    if parts.recogniser is not None:
+        ears = replace(ears, recogniser=RecogniserName.PIPECAT.value)
     return replace(config, agent=agent, ears=ears)
 
 

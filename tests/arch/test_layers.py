@@ -67,7 +67,7 @@ FORBIDDEN: dict[str, set[str]] = {
     },
     **{
         f"agent.model.{name}": {"torch"}
-        for name in ("baseline", "duet", "fakes", "hybrid", "parts", "protocol", "registry", "small")
+        for name in ("baseline", "duet", "fakes", "hybrid", "names", "parts", "protocol", "registry", "small")
     },
     "agent.session": {"torch", "redis", "telephony.sip", "telephony.net", "agent.store.sqlite", "agent.store.redis"},
     "agent.switchboard": {"torch", "redis", "telephony.sip", "agent.store.sqlite", "agent.store.redis"},

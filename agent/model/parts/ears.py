@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
+from agent.model.names import EXPECTING, ModelName, RecogniserName
 from agent.model.parts.completeness import State
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
@@ -97,8 +98,8 @@ def silent_input(rows: int) -> StepInput:
 
 
 def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "", service: str = "") -> Ears:
-    """Ears for ``rows`` calls. ``recogniser``: ``pocketsphinx``, ``words`` (ours), ``both``, ``sherpa`` (a model
-    in ``sherpa_model``), ``pipecat`` (``service``: its spec as JSON) or ``none``.
+    """Ears for ``rows`` calls. ``recogniser``: a ``RecogniserName``; ``sherpa_model``: folder of the model of
+    ``sherpa``; ``service``: the spec of ``pipecat`` as JSON.
 
     Raises ``ModelError`` where a part cannot be loaded.
     """
@@ -107,24 +108,24 @@ def build(rows: int, *, recogniser: str, processes: int, sherpa_model: str = "",
 
 def open_recogniser(name: str, processes: int, sherpa_model: str, service: str) -> Recogniser:
     """See ``build``. Raises ``ModelError``."""
-    if name == "none":
+    if name == RecogniserName.NONE:
         return NoRecogniser()
-    if name == "pipecat":
+    if name == RecogniserName.PIPECAT:
         spec = PartSpec.from_json(service)
         spawn = host_spawner("recogniser", spec)
         return RecogniserPool(spawn, processes=spec.processes, is_late=True, per_call=True)
-    if name == "sherpa":
+    if name == RecogniserName.SHERPA:
         check_model(sherpa_model)  # here and not in the process: a wrong folder must stop the start
         _needs("sherpa_onnx", "sherpa-onnx is not installed: pip install 'crosstalk-voice[sherpa]'")
-    elif name in ("pocketsphinx", "words", "both"):
-        if name != "words":
+    elif name in EXPECTING:
+        if name != RecogniserName.WORDS:
             _needs("pocketsphinx", "pocketsphinx is not installed")
-        if name != "pocketsphinx":
+        if name != RecogniserName.POCKETSPHINX:
             from agent.model.small.words_runtime import located_words  # heavy: only where it is used
 
             located_words()  # here and not in the process, as above
     else:
-        raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, both, sherpa, pipecat, none")
+        raise ModelError(f"recogniser {name!r} is unknown; known: {', '.join(RecogniserName)}")
     return RecogniserPool(spawner(name, sherpa_model), processes=processes)
 
 
@@ -143,7 +144,7 @@ class Ears:
         session: Any | None = None,
         *,
         opinion: Opinion | None = None,
-        name: str = "parts",
+        name: str = ModelName.PARTS,
         more_bytes: int = 0,
     ) -> None:
         """``opinion`` judges beside them, under another ``name``, with so many bytes a row of its own."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agent.errors import ModelError
 from agent.expectation import Expect
+from agent.model.names import EXPECTING, RecogniserName
 from agent.model.parts.recogniser import Mode
 
 
@@ -50,21 +51,22 @@ class Engine(Protocol):
 
 def open_engine(name: str, folder: str) -> Engine:
     """The engine ``name``; ``folder`` holds an operator's model. Raises ``ModelError``."""
-    if name == "pocketsphinx":
+    if name == RecogniserName.POCKETSPHINX:
         from agent.model.parts.pocketsphinx_engine import PocketSphinxEngine
 
         return PocketSphinxEngine()
-    if name == "sherpa":
+    if name == RecogniserName.SHERPA:
         from agent.model.parts.sherpa_engine import open_sherpa
 
         return open_sherpa(folder)
-    if name == "words":
+    if name == RecogniserName.WORDS:
         from agent.model.parts.words_engine import open_words
 
         return open_words()
-    if name == "both":
+    if name == RecogniserName.BOTH:
         from agent.model.parts.both_engine import BothEngine
         from agent.model.parts.words_engine import open_words
 
-        return BothEngine(open_words(), open_engine("pocketsphinx", folder))
-    raise ModelError(f"recogniser {name!r} is unknown; known: pocketsphinx, words, both, sherpa, none")
+        return BothEngine(open_words(), open_engine(RecogniserName.POCKETSPHINX, folder))
+    known = sorted({*EXPECTING, RecogniserName.SHERPA})
+    raise ModelError(f"recogniser {name!r} is no engine; known: {', '.join(known)}")

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from agent.errors import ModelError
+from agent.model.names import ModelName
 from agent.model.parts.ears import STEP_MS, Ears, silent_input
 from agent.model.parts.recogniser import Recogniser
 from agent.model.small.expectation import SIZE
@@ -45,7 +46,7 @@ class SmallEars(Ears):
             recogniser,
             session,
             opinion=self._net_opinion,
-            name="small",
+            name=ModelName.SMALL,
             more_bytes=self._net_opinion.bytes_per_row,
         )
 

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from agent.config import Config
-from agent.config_docs import reference
+from agent.config import Config, EarsConfig, EngineConfig
+from agent.config_docs import field_docs, reference
 from agent.config_load import HIDDEN, load_config, render
 from agent.config_rules.problems import problems
 from agent.config_rules.values import VALUES
 from agent.config_schema import ENDPOINTS, KEYS
 from agent.errors import ConfigError
+from agent.model.names import ModelName, RecogniserName
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -213,3 +215,9 @@ def test_flags_that_were_not_given_change_nothing() -> None:
 def test_reference_page_is_fresh() -> None:
     page = Path(__file__).parents[3] / "docs" / "reference" / "configuration.md"
     assert page.read_text(encoding="utf-8") == reference(), "run: python -m agent.config_docs"
+
+
+def test_reference_names_every_model_and_recogniser() -> None:
+    told = re.findall(r"`([\w ]+)`", field_docs(EngineConfig)["model"])
+    assert {name for names in told for name in names.split()} - {"gpu"} == set(ModelName)
+    assert set(re.findall(r"`(\w+)`", field_docs(EarsConfig)["recogniser"])) == set(RecogniserName)
