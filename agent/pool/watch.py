@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.events.names import LogEvent
 from agent.logging import Log
+from agent.model.names import ModelName
 from agent.pool.messages import WorkerStats
 
 
@@ -24,7 +25,8 @@ class WorkerWatch:
             self._log.error(LogEvent.WORKER_ROW_FAILED, new=new, error=stats.last_error)
         self._overruns, self._failed = stats.overruns, stats.failed_rows
         if stats.fallback != self._fallback:
-            self._log.warning(LogEvent.EARS_CHANGED, model="parts" if stats.fallback else "small", why=stats.fallback)
+            judging = ModelName.PARTS if stats.fallback else ModelName.SMALL
+            self._log.warning(LogEvent.EARS_CHANGED, model=judging, why=stats.fallback)
         self._fallback = stats.fallback
         self._see_recognisers(stats)
 

@@ -44,3 +44,13 @@ def test_slow_steps_and_failed_rows_are_told_by_how_many_are_new() -> None:
         ("worker.row_failed", 1),
     ]
     assert log.lines[-1][2]["error"] == "KeyError"
+
+
+def test_ears_that_judge_now_are_told_when_they_change() -> None:
+    watch = WorkerWatch("worker1", log := KeptLog())
+    for seen in (stats(), stats(fallback="too slow"), stats(fallback="too slow"), stats()):
+        watch.see(seen)
+    assert log.lines == [
+        ("warning", "ears.changed", {"model": "parts", "why": "too slow"}),
+        ("warning", "ears.changed", {"model": "small", "why": ""}),
+    ]
