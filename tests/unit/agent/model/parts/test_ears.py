@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from agent.errors import ModelError
 from agent.expectation import Expect, ExpectKind
-from agent.model.parts.ears import STEP_SAMPLES, Ears, build, silent_input
+from agent.model.parts.ears import LATE_MS, LATE_WAIT_MS, REOPEN_MS, STEP_SAMPLES, Ears, build, silent_input
 from agent.model.parts.recogniser import Hypothesis, Mode, NoRecogniser
 from agent.model.parts.silero import open_session
 from agent.model.protocol import Persona, StepOutput
+from agent.scheduler.floor.profile import FloorProfile
 from tests.unit.agent.model.parts.test_vad import padded
 
 SESSION = open_session()
@@ -284,3 +285,10 @@ def test_the_self_test_passes_on_the_shipped_model() -> None:
     ears.warmup()
     assert ears.self_test() == 4
     ears.close()
+
+
+def test_ears_and_floor_hold_the_same_times() -> None:
+    """A model may not import the scheduler, and so repeats them."""
+    floor = FloorProfile()
+    assert (floor.take_late_ms, floor.reopen_ms) == (LATE_MS, REOPEN_MS)
+    assert floor.backstop_ms > LATE_WAIT_MS, "words that are owed must not be cut off by the floor"
