@@ -12,7 +12,7 @@ import math
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from agent.bench.answering import must_answer
 from agent.bench.load import StartService, show_figures
 from agent.bench.machine import machine_facts
 from agent.bench.statistics import Proportion, Rate
+from agent.model.names import ModelName
 from agent.simulator.caller import CallResult, run_call
 from agent.simulator.energy import Pcm, agent_spans
 from agent.simulator.media import MediaThread
@@ -120,34 +121,31 @@ def echo_script(number: int, *, level_db: float, delay_ms: int, answers: int = A
     return Script(name=f"echo{number}", steps=tuple(steps), seed=SEED + number, max_s=60.0 + 45.0 * answers)
 
 
-async def echo_command(
-    *,
-    calls: int = 10,
-    at_once: int = 2,
-    level_db: float = LEVEL_DB,
-    delay_ms: int = DELAY_MS,
-    system: str = "small",
-    settings: Mapping[str, object] | None = None,
-    as_json: bool = False,
-    start_service: StartService,
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EchoOptions:
+    """How many callers, what of our voice comes back, and who answers."""
+
+    calls: int = 10
+    at_once: int = 2
+    level_db: float = LEVEL_DB
+    """Of the echo, against our voice."""
+    delay_ms: int = DELAY_MS
+    """Of the echo."""
+    system: str = ModelName.SMALL
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """More of the service."""
+
+
+async def echo_command(options: EchoOptions, *, as_json: bool = False, start_service: StartService) -> int:
     """Run the bench and show its figures; 0 where the bar is met. With ``as_json`` stdout gets one object only."""
-    found = await run_echo(
-        calls=calls,
-        at_once=at_once,
-        level_db=level_db,
-        delay_ms=delay_ms,
-        system=system,
-        settings=settings,
-        start_service=start_service,
-    )
+    found = await run_echo(options, start_service=start_service)
     figures = {
         **found,
         "bar_per_minute": BAR_PER_MINUTE,
-        "system": system,
-        "settings": dict(settings or {}),
+        "system": options.system,
+        "settings": dict(options.settings),
         "seed": SEED,
-        "concurrent_calls": at_once,
+        "concurrent_calls": options.at_once,
         "machine": machine_facts(),
     }
     if as_json:
@@ -169,10 +167,9 @@ async def echo_rows(
     """A row for each system, in one object; 0 where all meet the bar."""
     rows = {}
     for name in systems:
-        own: dict[str, object] = {"ears.weights": weights} if weights and name == "small" else {}
-        rows[name] = await run_echo(
-            calls=calls, at_once=at_once, system=name, settings=own, start_service=start_service
-        )
+        own = {"ears.weights": weights} if weights and name == ModelName.SMALL else {}
+        options = EchoOptions(calls=calls, at_once=at_once, system=name, settings=own)
+        rows[name] = await run_echo(options, start_service=start_service)
     figures = {"systems": rows, "bar_per_minute": BAR_PER_MINUTE, "seed": SEED, "machine": machine_facts()}
     if as_json:
         sys.stdout.write(json.dumps(figures) + "\n")
@@ -188,23 +185,15 @@ def is_met(row: Mapping[str, Any]) -> bool:
     return rate is not None and rate <= BAR_PER_MINUTE
 
 
-async def run_echo(
-    *,
-    calls: int,
-    at_once: int,
-    start_service: StartService,
-    level_db: float = LEVEL_DB,
-    delay_ms: int = DELAY_MS,
-    system: str = "small",
-    settings: Mapping[str, object] | None = None,
-) -> dict[str, Any]:
+async def run_echo(options: EchoOptions, *, start_service: StartService) -> dict[str, Any]:
     """One system's row. Raises ``AgentError`` where it cannot serve here."""
-    scripts = [echo_script(number, level_db=level_db, delay_ms=delay_ms) for number in range(calls)]
-    own = {"engine.spare": 0, "engine.model": system, **(settings or {})}
+    level_db, delay_ms = options.level_db, options.delay_ms
+    scripts = [echo_script(number, level_db=level_db, delay_ms=delay_ms) for number in range(options.calls)]
+    own = {"engine.spare": 0, "engine.model": options.system, **options.settings}
     async with start_service(own) as service:
-        await must_answer(service.http_url, system)
+        await must_answer(service.http_url, options.system)
         with MediaThread() as media:
-            results = await _place(scripts, media, service.sip_uri, at_once)
+            results = await _place(scripts, media, service.sip_uri, options.at_once)
         told = [(one, await fetch_timeline(service.http_url, one.book)) for one in results]
     counted = [
         echo_call(timeline, _spoken_s(result), level_against(result.caller, result.agent))
@@ -213,7 +202,7 @@ async def run_echo(
     ]
     return {
         "echo": {"level_db": level_db, "delay_ms": delay_ms},
-        "calls": calls,
+        "calls": options.calls,
         "answered": len(results),
         "void_calls": sum(not one.pacing.is_good for one in results),
         **echo_figures(counted),

@@ -13,6 +13,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from agent.bench.task_lines import LineBook
 from agent.bench.task_server import TaskServer, TaskStore, checked_dialogue
 from agent.brain.flow.load import load_dialogue
 from agent.errors import AgentError
+from agent.model.names import ModelName
 from agent.simulator.media import MediaThread
 from agent.simulator.render import Renderer
 from agent.simulator.watch import watching
@@ -38,33 +40,29 @@ BARS: Final = {"clean": 0.95, "noise": 0.85}
 SEED: Final = 20261126
 
 
-async def task_command(
-    *,
-    calls: int = 40,
-    at_once: int = 2,
-    noise_db: float | None = None,
-    noise: str = "babble",
-    system: str = "small",
-    settings: Mapping[str, object] | None = None,
-    voices: Sequence[str] = (),
-    use_keys: bool = True,
-    seed: int = SEED,
-    as_json: bool = False,
-    start_service: StartService,
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """Who calls, over which line, and who answers."""
+
+    calls: int = 40
+    at_once: int = 2
+    noise_db: float | None = None
+    """How loud the background is against the callers; ``None``: there is none."""
+    noise: str = "babble"
+    """What the background is."""
+    system: str = ModelName.SMALL
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """More of the service."""
+    voices: Sequence[str] = VOICES
+    """Of the callers; those that this host lacks are left out."""
+    use_keys: bool = True
+    """Callers press keys where they are asked to."""
+    seed: int = SEED
+
+
+async def task_command(options: TaskOptions, *, as_json: bool = False, start_service: StartService) -> int:
     """Run the bench and show its figures; 0 where the bar is met. With ``as_json`` stdout gets one object only."""
-    figures = await run_tasks(
-        calls=calls,
-        at_once=at_once,
-        noise_db=noise_db,
-        noise=noise,
-        system=system,
-        settings=settings,
-        voices=voices,
-        use_keys=use_keys,
-        seed=seed,
-        start_service=start_service,
-    )
+    figures = await run_tasks(options, start_service=start_service)
     if as_json:
         sys.stdout.write(json.dumps(figures) + "\n")
     else:
@@ -72,32 +70,21 @@ async def task_command(
     return 0 if (figures["success"]["share"] or 0.0) >= figures["bar"] else 1
 
 
-async def run_tasks(
-    *,
-    calls: int,
-    at_once: int,
-    start_service: StartService,
-    noise_db: float | None = None,
-    noise: str = "babble",
-    system: str = "small",
-    settings: Mapping[str, object] | None = None,
-    voices: Sequence[str] = (),
-    use_keys: bool = True,
-    seed: int = SEED,
-) -> dict[str, Any]:
-    """The bench as one object. Raises ``AgentError`` where ``system`` cannot serve here or a voice is missing."""
+async def run_tasks(options: TaskOptions, *, start_service: StartService) -> dict[str, Any]:
+    """The bench as one object. Raises ``AgentError`` where the system cannot serve here or a voice is missing."""
     renderer = Renderer()
-    names = callers_of(renderer, voices or VOICES)
+    names = callers_of(renderer, options.voices)
     with tempfile.TemporaryDirectory(prefix="crosstalk-task-") as folder:
         dialogue = checked_dialogue(Path(folder))
         spec = load_dialogue(dialogue)
-        goals = draw_goals(spec, calls, seed)
-        lines = draw_lines(calls, names, seed, noise="" if noise_db is None else noise, noise_db=noise_db or 0.0)
+        goals = draw_goals(spec, options.calls, options.seed)
+        lines = draw_lines(options, names)
         server = TaskServer(TaskStore(goals))
         async with server.open():
-            own = {"engine.spare": 0, "engine.model": system, **server.settings(dialogue), **(settings or {})}
+            own: dict[str, object] = {"engine.spare": 0, "engine.model": options.system}
+            own |= {**server.settings(dialogue), **options.settings}
             async with start_service(own) as service, watching(service.http_url, "utterance") as watch:
-                await must_answer(service.http_url, system)
+                await must_answer(service.http_url, options.system)
                 with MediaThread() as media:
                     bench = Bench(
                         uri=service.sip_uri,
@@ -108,19 +95,19 @@ async def run_tasks(
                         book=LineBook(spec),
                         renderer=renderer,
                         lock=asyncio.Lock(),
-                        use_keys=use_keys,
+                        use_keys=options.use_keys,
                     )
-                    outcomes = await _place(bench, list(zip(goals, lines, strict=True)), at_once)
+                    outcomes = await _place(bench, list(zip(goals, lines, strict=True)), options.at_once)
     return {
-        **task_figures(outcomes, calls),
-        "bar": BARS["clean" if noise_db is None else "noise"],
-        "line": {"noise": None if noise_db is None else noise, "noise_db": noise_db},
-        "system": system,
-        "settings": dict(settings or {}),
-        "use_keys": use_keys,
-        "seed": seed,
+        **task_figures(outcomes, options.calls),
+        "bar": BARS["clean" if options.noise_db is None else "noise"],
+        "line": {"noise": None if options.noise_db is None else options.noise, "noise_db": options.noise_db},
+        "system": options.system,
+        "settings": dict(options.settings),
+        "use_keys": options.use_keys,
+        "seed": options.seed,
         "caller_voices": names,
-        "concurrent_calls": at_once,
+        "concurrent_calls": options.at_once,
         "each": [_told(one) for one in outcomes],
         "machine": machine_facts(),
     }
@@ -157,19 +144,19 @@ def callers_of(renderer: Renderer, wanted: Sequence[str]) -> list[str]:
     return found
 
 
-def draw_lines(count: int, voices: Sequence[str], seed: int, *, noise: str, noise_db: float) -> list[TaskLine]:
+def draw_lines(options: TaskOptions, voices: Sequence[str]) -> list[TaskLine]:
     """Each caller a little quicker or slower, higher or lower than the next."""
-    rng = random.Random(seed + 1)
+    rng = random.Random(options.seed + 1)
     return [
         TaskLine(
             voice=voices[number % len(voices)],
             speed=round(rng.uniform(0.92, 1.1), 3),
             pitch=round(rng.uniform(0.95, 1.06), 3),
-            noise=noise,
-            noise_db=noise_db,
-            seed=seed + number,
+            noise="" if options.noise_db is None else options.noise,
+            noise_db=options.noise_db or 0.0,
+            seed=options.seed + number,
         )
-        for number in range(count)
+        for number in range(options.calls)
     ]
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from agent.argument_types import count
 from agent.commands.options import settings_of
+from agent.model.names import ModelName
 
-SYSTEMS = ("small", "parts")
+SYSTEMS = (ModelName.SMALL.value, ModelName.PARTS.value)
 NOISES = ("babble", "white", "street", "tv")
 
 
@@ -38,7 +39,7 @@ def add_conversations(benches: Any) -> None:
 
 
 def _with_system(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--system", choices=SYSTEMS, default="small", help="who answers (default: small)")
+    parser.add_argument("--system", choices=SYSTEMS, default=ModelName.SMALL.value, help="who answers (default: small)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one setting of the service")
     parser.add_argument("--json", action="store_true")
 
@@ -54,38 +55,32 @@ def _checked_settings(arguments: argparse.Namespace) -> dict[str, object]:
 
 def _bench_task(arguments: argparse.Namespace) -> int:
     from agent.app import start_service
-    from agent.bench.task import task_command
+    from agent.bench.task import VOICES, TaskOptions, task_command
 
-    return asyncio.run(
-        task_command(
-            calls=arguments.calls,
-            at_once=arguments.at_once,
-            noise_db=arguments.noise_db,
-            noise=arguments.noise,
-            system=arguments.system,
-            settings=_checked_settings(arguments),
-            voices=arguments.voice,
-            use_keys=not arguments.no_keys,
-            seed=arguments.seed,
-            as_json=arguments.json,
-            start_service=start_service,
-        )
+    options = TaskOptions(
+        calls=arguments.calls,
+        at_once=arguments.at_once,
+        noise_db=arguments.noise_db,
+        noise=arguments.noise,
+        system=arguments.system,
+        settings=_checked_settings(arguments),
+        voices=arguments.voice or VOICES,
+        use_keys=not arguments.no_keys,
+        seed=arguments.seed,
     )
+    return asyncio.run(task_command(options, as_json=arguments.json, start_service=start_service))
 
 
 def _bench_echo(arguments: argparse.Namespace) -> int:
     from agent.app import start_service
-    from agent.bench.echo import echo_command
+    from agent.bench.echo import EchoOptions, echo_command
 
-    return asyncio.run(
-        echo_command(
-            calls=arguments.calls,
-            at_once=arguments.at_once,
-            level_db=arguments.level_db,
-            delay_ms=arguments.delay_ms,
-            system=arguments.system,
-            settings=_checked_settings(arguments),
-            as_json=arguments.json,
-            start_service=start_service,
-        )
+    options = EchoOptions(
+        calls=arguments.calls,
+        at_once=arguments.at_once,
+        level_db=arguments.level_db,
+        delay_ms=arguments.delay_ms,
+        system=arguments.system,
+        settings=_checked_settings(arguments),
     )
+    return asyncio.run(echo_command(options, as_json=arguments.json, start_service=start_service))

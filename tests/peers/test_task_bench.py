@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.app import start_service
-from agent.bench.task import run_tasks
+from agent.bench.task import TaskOptions, run_tasks
 from agent.bench.task_goals import Kind, draw_goals
 from agent.brain.examples import example_path
 from agent.brain.flow.load import load_dialogue
@@ -21,13 +21,9 @@ def seed_of(kind: Kind) -> int:
 
 async def test_a_caller_hears_what_is_asked_and_says_what_they_want() -> None:
     """Whether the words are understood is the bench's business: a busy machine must not decide this test."""
-    figures = await run_tasks(
-        calls=1,
-        at_once=1,
-        seed=seed_of(Kind.PERSON),
-        voices=["flite:rms", "pico:en-GB", "pico:en-US"],
-        start_service=start_service,
-    )
+    voices = ("flite:rms", "pico:en-GB", "pico:en-US")
+    options = TaskOptions(calls=1, at_once=1, seed=seed_of(Kind.PERSON), voices=voices)
+    figures = await run_tasks(options, start_service=start_service)
     (call,) = figures["each"]
     assert call["goal"] == Kind.PERSON
     assert call["said"]
