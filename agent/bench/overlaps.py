@@ -39,6 +39,8 @@ from agent.simulator.performer import FRAME_S
 from agent.simulator.render import Renderer, background
 from agent.simulator.script import Background, Echo, Script
 
+QUESTION_PACKET: Final = 25
+"""Of the line on which the caller asks; our answer follows (``overlaps_engine.LEAD_FRAMES``)."""
 ROWS: Final = 32
 """Calls at once."""
 WATCHED_S: Final = 3.0
@@ -178,8 +180,10 @@ def _line_of(overlap: Overlap, noises: Sequence[Background], script: Script, fra
     mixed = np.zeros(frames * PACKET_SAMPLES, np.int32)
     for step in noises:
         mixed += np.resize(background(step.kind, step.snr_db, script), mixed.size)
-    begin = overlap.packet * PACKET_SAMPLES
-    mixed[begin : begin + len(overlap.clip.pcm)] += overlap.clip.pcm[: mixed.size - begin]
+    for packet, clip in ((QUESTION_PACKET, overlap.asked), (overlap.packet, overlap.clip)):
+        begin = packet * PACKET_SAMPLES
+        if clip is not None:
+            mixed[begin : begin + len(clip.pcm)] += clip.pcm[: mixed.size - begin]
     return np.clip(mixed, -32768, 32767).astype(np.int16)
 
 

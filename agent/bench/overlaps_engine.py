@@ -26,8 +26,8 @@ from agent.simulator.energy import RATE_HZ, Pcm
 from agent.simulator.network import CLEAN, NetworkProfile
 from telephony.link import FRAME_SAMPLES
 
-LEAD_FRAMES: Final = 50
-"""The line before we speak."""
+LEAD_FRAMES: Final = 200
+"""The line before we speak: the caller asks."""
 TAIL_FRAMES: Final = 40
 """Silence behind the answer: longer than what counts as a stop."""
 UTTERANCE: Final = 1

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from agent.bench.conversations import BACKCHANNELS, INTERRUPTIONS_LONG, INTERRUPTIONS_SHORT, SIDE_TALK
-from agent.bench.duplex_scripts import INTERRUPTIONS, SELECTIVE, Sounds, sound
+from agent.bench.conversations import BACKCHANNELS, INTERRUPTIONS_LONG, INTERRUPTIONS_SHORT, SIDE_TALK, turn
+from agent.bench.duplex_scripts import INTERRUPTIONS, LONG_ANSWERS, SELECTIVE, Sounds, sound
 from agent.bench.evidence import CONTROL_LEFT_S, AgentChannel
 from agent.bench.metrics import AFTER_OVERLAP_S
 from agent.errors import AgentError
@@ -47,6 +47,8 @@ class Overlap:
     text: str
     script: Script
     """Whose room it sounds in."""
+    asked: Clip | None = None
+    """The question before our answer, in the same voice; recorded people ask none."""
 
     @property
     def event(self) -> TruthEvent:
@@ -115,7 +117,7 @@ def draw(
 def _rehearse(renderer: Renderer, voices: Sequence[str]) -> None:
     """Say everything once in a fixed order: what a synthesiser's sounds are like depends on what it has said before."""
     for voice in voices:
-        for text in (*TEXTS, *BACKCHANNELS, *SIDE_TALK):
+        for text in (*TEXTS, *BACKCHANNELS, *SIDE_TALK, LONG_ANSWERS[0]):
             renderer.speech(text, voice=voice)
 
 
@@ -137,7 +139,13 @@ def _one(
     clip = cue.clip
     if kind is EventType.INTERRUPT and clip.span.end > LONGEST_S and recorded is not None:
         clip = clip_of(clip.pcm[: round(LONGEST_S * RATE_HZ)])
-    return Overlap(name, kind, clip, _packet(agent, clip, rng), text or cue.text, script)
+    asked = _question(voice, renderer) if recorded is None else None
+    return Overlap(name, kind, clip, _packet(agent, clip, rng), text or cue.text, script, asked)
+
+
+def _question(voice: str, renderer: Renderer) -> Clip | None:
+    (cue,) = renderer.cues(Script(name="question", steps=(turn(LONG_ANSWERS[0]),), voice=voice))
+    return cue.clip
 
 
 def _made(kind: EventType, rng: random.Random) -> tuple[Sound, str]:

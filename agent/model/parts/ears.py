@@ -18,6 +18,8 @@ from agent.model.names import EXPECTING, ModelName, RecogniserName
 from agent.model.parts.completeness import State
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
+from agent.model.parts.levels import Floats, frame_levels
+from agent.model.parts.nearness import Nearness
 from agent.model.parts.opinion import Opinion
 from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
@@ -57,7 +59,7 @@ REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
 BEHIND_SAMPLES = RATE_HZ * 150 // 1000
 """A recogniser that has not heard the last speech up to that owes words: silence alone must not end the turn."""
-VERSION = b"parts-ears-4\n"
+VERSION = b"parts-ears-5\n"
 
 
 class _EarState(RowState):
@@ -155,9 +157,10 @@ class Ears:
         self._recogniser = recogniser
         self._vad = SpeechDetector(rows, session)
         self._echo = EchoGuard(rows)
+        self._near = Nearness(rows)
         self._own = _EarState(rows)
         self._opinion = opinion
-        self._parts: tuple[RowState | Opinion, ...] = (self._vad, self._echo, self._own)
+        self._parts: tuple[RowState | Opinion, ...] = (self._vad, self._echo, self._near, self._own)
         if opinion is not None:
             self._parts += (opinion,)
         self._turns = [Turn() for _ in range(rows)]
@@ -240,12 +243,14 @@ class Ears:
         if self._opinion is not None:
             self._opinion.hear(pcm, inputs.own[rows], rows)
             voice = self._opinion.voice(rows)
-        activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking, echo_db, voice)
+        audio = pcm.astype(np.float32) / 32768.0
+        activity = self._vad.step(audio, rows, speaking, echo_db, voice)
         self._open_turns(rows, activity, speaking)
         self._close_stretches(rows, activity)
         self._listen(rows, pcm, activity, speaking)
         out.words = self._collect(inputs.mask)
         self._score(out, rows, activity, speaking)
+        self._leave_the_soft(out, rows, activity, speaking, frame_levels(audio).max(axis=1))
         return out
 
     def _open_turns(self, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
@@ -417,6 +422,18 @@ class Ears:
         if opinion is not None:
             judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows])
             out.p_take[rows], out.p_backchannel[rows] = judged
+
+    def _leave_the_soft(
+        self,
+        out: StepOutput,
+        rows: NDArray[np.intp],
+        activity: Activity,
+        speaking: NDArray[np.bool_],
+        level_db: Floats,
+    ) -> None:
+        """What is too soft to be meant for us does not stop us, whatever it says."""
+        soft = self._near.step(level_db, activity.speech, speaking, activity.silence_ms, rows, STEP_MS) & speaking
+        out.p_take[rows[soft]], out.p_backchannel[rows[soft]] = 0.0, 1.0
 
     def _behind(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """``[R]`` the recogniser owes words of the last speech."""

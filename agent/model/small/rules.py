@@ -86,7 +86,7 @@ class OverlapRule:
 NEVER: Final = 2.0
 TAKES: Final = OverlapRule(
     classes=(Overlap.TAKES,),
-    threshold=0.85,
+    threshold=0.9,
     agree_ms=80,
     why="alone it catches 71 / 66 % of interruptions on fold valid / dev (0.76 s of speech 51 / 56 %), at 0.24 and "
     "0.36 s (0.80, 0.84), and stops for 9 / 5 % of backchannels (9 / 2) and 4 / 8 % of side talk (9 / 11)",

@@ -90,9 +90,9 @@ def run_one(model: Scripted, one: Overlap, line: Any = CLEAN) -> tuple[Pcm, Agen
     return agent, control
 
 
-@pytest.mark.parametrize("taken_at", [200, 223])
+@pytest.mark.parametrize("taken_at", [350, 373])
 def test_ears_that_take_the_floor_at_a_known_time_give_exactly_that_yield(taken_at: int) -> None:
-    one = overlap(EventType.INTERRUPT, 3.5)
+    one = overlap(EventType.INTERRUPT, 6.5)
     agent, control = run_one(Scripted(1, taken_at), one)
     (found,) = metrics.yields([evidence(one.event, AgentChannel(agent), control)])
     cut_at = (taken_at + AGENT_FRAMES) * 0.02  # behind it are 5 ms of fading
@@ -100,16 +100,16 @@ def test_ears_that_take_the_floor_at_a_known_time_give_exactly_that_yield(taken_
 
 
 def test_a_wrong_stop_counts_against_a_cough_and_none_for_it() -> None:
-    one = overlap(EventType.TIC, 3.5)
-    stopped, control = run_one(Scripted(1, 200), one)
+    one = overlap(EventType.TIC, 6.5)
+    stopped, control = run_one(Scripted(1, 350), one)
     for agent, right in ((stopped, 0.0), (control.pcm, 1.0)):
         figures = overlap_figures([evidence(one.event, AgentChannel(agent), control)])
         assert (figures["selectivity"]["tic"]["share"], figures["judged"]) == (right, 1)
 
 
 def test_an_agent_that_was_silent_already_is_not_judged() -> None:
-    one = overlap(EventType.NOISE, 4.0)
-    agent, control = run_one(Scripted(1, 150), one)
+    one = overlap(EventType.NOISE, 7.0)
+    agent, control = run_one(Scripted(1, 300), one)
     figures = overlap_figures([evidence(one.event, AgentChannel(agent), control)])
     assert (figures["judged"], figures["silent_before"]) == (0, 1)
 
@@ -146,12 +146,12 @@ def test_an_echo_comes_back_at_its_level_and_delay() -> None:
 def test_our_voice_is_lost_and_theirs_concealed_on_a_lossy_line() -> None:
     model = Scripted(1)
     on = stage(model)
-    hum = np.resize(spoken((0.0, 1.0), length_s=1.0), 7 * 8000)
+    hum = np.resize(spoken((0.0, 1.0), length_s=1.0), 10 * 8000)
     (agent,) = on.run([Caller(hum, network=replace(LOSSY.network, seed=3))])
     lost = sum(row.any() for row in model.lost)
-    assert 2 <= lost <= 25, "2 % of 390 packets"
-    assert np.abs(np.stack(model.heard)[100:345]).max(axis=(1, 2)).min() > 500, "what was lost was concealed"
-    gone = np.abs(agent.reshape(-1, FRAME)[100:340]).max(axis=1) == 0
+    assert 2 <= lost <= 35, "2 % of 540 packets"
+    assert np.abs(np.stack(model.heard)[250:495]).max(axis=(1, 2)).min() > 500, "what was lost was concealed"
+    gone = np.abs(agent.reshape(-1, FRAME)[250:490]).max(axis=1) == 0
     assert 1 <= gone.sum() <= 20
     assert len(AgentChannel(agent).utterances) == 1
 
@@ -294,8 +294,8 @@ def test_no_utterance_goes_without_a_decoder() -> None:
 
 
 def test_table_has_a_cell_for_every_column() -> None:
-    one = overlap(EventType.INTERRUPT, 3.5)
-    agent, control = run_one(Scripted(1, 200), one)
+    one = overlap(EventType.INTERRUPT, 6.5)
+    agent, control = run_one(Scripted(1, 350), one)
     found = overlap_figures([evidence(one.event, AgentChannel(agent), control)])
     lines = table([{"system": "small", "line": "clean", "callers": "people", **found}]).splitlines()
     assert lines[0] == HEAD
