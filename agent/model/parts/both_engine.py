@@ -29,6 +29,8 @@ WORD_FIT: Final = -2.0
 """The same for a word that is told by itself."""
 UNSURE: Final = 0.3
 """Confidence of words that are told because they fit by themselves: the brain may ask about them, not take them."""
+SURE_SOON: Final = 0.6
+"""Confidence from which the net's words end a turn before PocketSphinx has said its own."""
 SURE_ALONE: Final = 0.5
 """Confidence from which the net's words count without PocketSphinx's."""
 
@@ -82,7 +84,11 @@ class BothStream:
         self._phrases.feed(pcm)
 
     def partial(self) -> Guess:
-        """Unchecked: the end of a word is still to come."""
+        """Unchecked: the end of a word is still to come. A phrase that the net is sure of comes first."""
+        if self._is_open:
+            ours = self._net.partial()
+            if ours.confidence >= SURE_SOON:
+                return ours
         return self._phrases.partial()
 
     def finish(self) -> Guess:

@@ -15,7 +15,7 @@ from agent.model.parts.levels import LOWEST_DB, Floats
 from agent.model.parts.rowstate import RowState
 
 SOFTER_DB: Final = 6.0
-LEAST_MS: Final = 60
+LEAST_MS: Final = 140
 """Speech over our voice before it has a level."""
 KNOWN_MS: Final = 400
 """Speech in silence before the caller has one."""

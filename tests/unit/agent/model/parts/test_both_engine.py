@@ -10,7 +10,7 @@ import pytest
 from agent.brain.flow.match import Matcher
 from agent.brain.flow.patterns import parse_pattern
 from agent.expectation import Expect, ExpectKind
-from agent.model.parts.both_engine import LEAST_FIT, SENTENCE_FIT, SHORT, SURE_ALONE, BothEngine
+from agent.model.parts.both_engine import LEAST_FIT, SENTENCE_FIT, SHORT, SURE_ALONE, SURE_SOON, BothEngine
 from agent.model.parts.engine import NOTHING, Guess, open_engine
 from agent.model.parts.recogniser import Mode
 from agent.training.voices.flite_voice import FliteVoice
@@ -132,6 +132,17 @@ def test_what_is_dropped_is_dropped_by_both() -> None:
 def test_both_prepare_what_the_next_utterance_needs() -> None:
     both = BothEngine(_Engine(pieces=1), _Engine(pieces=3))
     assert [both.prepare() for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize(("confidence", "told"), [(SURE_SOON, "ours"), (SURE_SOON - 0.01, "theirs")])
+def test_a_phrase_that_the_net_is_sure_of_ends_a_turn_whatever_the_other_one_hears_yet(
+    confidence: float, told: str
+) -> None:
+    net = _Stream(Guess(("ours",), confidence))
+    for kind, words in ((ExpectKind.PHRASES, ("phrase",)), (ExpectKind.DATE, ())):
+        stream = BothEngine(_Engine(net), _Engine(_Stream(THEIRS))).open(Expect(kind=kind, words=words), Mode.ANSWER)
+        assert stream is not None
+        assert stream.partial().words == ((told,) if words else ("theirs",))
 
 
 @needs_voice
