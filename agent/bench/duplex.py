@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from agent.backchannels import BACKCHANNEL_PHRASES
 from agent.bench import metrics
@@ -39,6 +39,7 @@ from agent.bench.evidence import AgentChannel, CallEvidence, Control, ServiceLog
 from agent.bench.figures import conversation_figures, transport_figures
 from agent.bench.load import StartService, show_figures
 from agent.bench.machine import machine_facts
+from agent.bench.progress import progress_bar
 from agent.bench.statistics import ms, number, percentile
 from agent.bench.transport import punctuality, together
 from agent.simulator.caller import CallResult, run_call
@@ -128,7 +129,7 @@ async def run_duplex(
     renderer = Renderer()
     voices = renderer.voices()[:VOICES]
     live = live_of(systems)
-    with MediaThread() as media, _progress() as progress:
+    with MediaThread() as media, progress_bar() as progress:
         runner = Runner(media, renderer, progress, at_once=at_once)
         served = [
             await _served(runner, start_service, name, weights, profiles, count, voices, sounds, echo=not only)
@@ -223,17 +224,6 @@ async def _served(
         ]
         echoes = await _echo_runs(runner, service.sip_uri, service.http_url, voices) if echo else []
     return Served(system, tuple(profiles), tuple(runs), echoes)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
 
 
 # --- running ---

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TimeRemainingColumn
 
 from agent.bench.duplex import VOICES
 from agent.bench.duplex_scripts import PROFILES, Profile
@@ -30,6 +30,7 @@ from agent.bench.overlaps_ears import ears
 from agent.bench.overlaps_engine import Caller, Stage
 from agent.bench.overlaps_events import Overlap, Recorded, draw
 from agent.bench.overlaps_figures import evidence, missed, overlap_figures, table
+from agent.bench.progress import progress_bar
 from agent.config import AgentConfig
 from agent.model.protocol import DuplexModel
 from agent.scheduler.floor.profile import FloorProfile
@@ -67,7 +68,7 @@ def overlaps_command(
     lines = [line for line in PROFILES if not only or line.name in only]
     recorded = None if speech is None else Recorded.of(speech)
     answer = asyncio.run(opening_hours())
-    with _progress() as progress:
+    with progress_bar(TimeRemainingColumn()) as progress:
         figures = run_overlaps(
             answer, events=events, systems=systems, lines=lines, recorded=recorded, weights=weights, seed=seed,
             progress=progress,
@@ -192,15 +193,3 @@ def _advance(progress: Progress | None, what: str, total: int) -> Advance:
         return lambda _: None
     task = progress.add_task(what, total=total)
     return lambda count: progress.advance(task, count)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )

@@ -11,11 +11,10 @@ from typing import Any
 
 from agent.argument_types import count, positive
 from agent.commands.bench_conversations import add_conversations
-from agent.commands.bench_overlaps import add_overlaps
+from agent.commands.bench_overlaps import PROFILES, add_overlaps
 from agent.commands.options import models_folder, with_models
 
 DUPLEX_SYSTEMS = ("small", "parts", "timer", "pipecat")
-DUPLEX_PROFILES = ("clean", "loss2_jitter30", "babble10", "echo30")
 PIPECAT_PARTS = ("latency", "context", "parts")
 DOOR_PARTS = ("browser", "twilio", "neighbours", "script")
 
@@ -34,7 +33,7 @@ def add_bench(commands: Any) -> None:
     duplex.add_argument("--system", action="append", choices=DUPLEX_SYSTEMS,
                         help="what to compare; may be repeated; default: all. small and parts answer calls, the others "
                         "hear the same audio")  # fmt: skip
-    duplex.add_argument("--profile", action="append", choices=DUPLEX_PROFILES, default=[],
+    duplex.add_argument("--profile", action="append", choices=PROFILES, default=[],
                         help="only these lines, without marker voice and echo; may be repeated")  # fmt: skip
     duplex.add_argument("--weights", default="", metavar="PATH", help="of small: as ears.weights")
     duplex.add_argument("--picture", type=Path, metavar="FILE", help="write latency against pause takeover as SVG")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.argument_types import count
+from agent.commands.bench_conversations import SYSTEMS
 
-SYSTEMS = ("small", "parts")
 PROFILES = ("clean", "loss2_jitter30", "babble10", "echo30")
 SEED = 20261126
 

@@ -18,8 +18,7 @@ from agent.model.names import EXPECTING, ModelName, RecogniserName
 from agent.model.parts.completeness import State
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
-from agent.model.parts.levels import Floats, frame_levels
-from agent.model.parts.nearness import Nearness
+from agent.model.parts.nearness import APART_MS, Nearness
 from agent.model.parts.opinion import Opinion
 from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
@@ -53,8 +52,6 @@ LATE_WAIT_MS = 2300
 """A turn waits that long for words that a late recogniser owes; the floor's backstop comes at 2500."""
 STEADY_SAMPLES = RATE_HZ * 160 // 1000
 """Words of an overlap count when they have stood that long: one more hypothesis has confirmed them."""
-LEFT_MS = 400
-"""An overlap that has been silent for that long while we went on speaking is over."""
 REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
 BEHIND_SAMPLES = RATE_HZ * 150 // 1000
@@ -243,14 +240,13 @@ class Ears:
         if self._opinion is not None:
             self._opinion.hear(pcm, inputs.own[rows], rows)
             voice = self._opinion.voice(rows)
-        audio = pcm.astype(np.float32) / 32768.0
-        activity = self._vad.step(audio, rows, speaking, echo_db, voice)
+        activity = self._vad.step(pcm.astype(np.float32) / 32768.0, rows, speaking, echo_db, voice)
         self._open_turns(rows, activity, speaking)
         self._close_stretches(rows, activity)
         self._listen(rows, pcm, activity, speaking)
         out.words = self._collect(inputs.mask)
         self._score(out, rows, activity, speaking)
-        self._leave_the_soft(out, rows, activity, speaking, frame_levels(audio).max(axis=1))
+        self._leave_the_soft(out, rows, activity, speaking)
         return out
 
     def _open_turns(self, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
@@ -286,7 +282,7 @@ class Ears:
         Without this its words would decide about a sound that has nothing to do with them.
         """
         quiet_ms = (int(self._own.position[row]) - int(self._own.spoke_at[row])) * 1000 // RATE_HZ
-        return turn.overlap and quiet_ms >= LEFT_MS
+        return turn.overlap and quiet_ms >= APART_MS
 
     def _listen(
         self, rows: NDArray[np.intp], pcm: NDArray[np.int16], activity: Activity, speaking: NDArray[np.bool_]
@@ -424,15 +420,11 @@ class Ears:
             out.p_take[rows], out.p_backchannel[rows] = judged
 
     def _leave_the_soft(
-        self,
-        out: StepOutput,
-        rows: NDArray[np.intp],
-        activity: Activity,
-        speaking: NDArray[np.bool_],
-        level_db: Floats,
+        self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]
     ) -> None:
         """What is too soft to be meant for us does not stop us, whatever it says."""
-        soft = self._near.step(level_db, activity.speech, speaking, activity.silence_ms, rows, STEP_MS) & speaking
+        heard = (activity.level_db, activity.speech, speaking, activity.silence_ms)
+        soft = self._near.step(*heard, rows, STEP_MS) & speaking
         out.p_take[rows[soft]], out.p_backchannel[rows[soft]] = 0.0, 1.0
 
     def _behind(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:

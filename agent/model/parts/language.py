@@ -108,5 +108,5 @@ def talk() -> Counts:
     counts = count(_scaled([(words, 1.0) for words in kept if words], TALK))
     least = min(counts[0].values())
     # Three words that came once only make half of the model, and say little.
-    counts[-1] = Counter({gram: n for gram, n in counts[-1].items() if n > 1.5 * least / OFTEN})
+    counts[-1] = {gram: n for gram, n in counts[-1].items() if n > 1.5 * least / OFTEN}
     return counts

@@ -20,7 +20,7 @@ LEAST_MS: Final = 140
 KNOWN_MS: Final = 400
 """Speech in silence before the caller has one."""
 APART_MS: Final = 400
-"""Silence between two stretches. Words of the first that come late are still words of the first."""
+"""Silence between two sounds over our voice. Words of the first that come late are still words of the first."""
 MOST_MS: Final = 2500
 """Who goes on for longer means us."""
 SLOW, FAST = 0.02, 0.3

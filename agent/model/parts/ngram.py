@@ -6,7 +6,7 @@ its share to those that never followed it (Witten and Bell 1991, "The zero-frequ
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from math import log10
 from typing import Final
@@ -18,27 +18,26 @@ NEWS: Final = 0.5
 ANY_WORD: Final = 0.05
 """Share of all words alike, so that each can come."""
 Gram = tuple[str, ...]
-Counts = list[Counter[Gram]]
+Counts = list[dict[Gram, float]]
 """By length less one."""
 
 
 def count(sentences: Iterable[tuple[Sequence[str], float]]) -> Counts:
     """Stretches of one to three words of weighted sentences, their begin and end among them."""
-    found: Counts = [Counter() for _ in range(ORDER)]
+    found: list[defaultdict[Gram, float]] = [defaultdict(float) for _ in range(ORDER)]
     for words, weight in sentences:
         line = (BEGIN, *words, END)
         for length, counts in enumerate(found, 1):
             for at in range(len(line) - length + 1):
-                counts[line[at : at + length]] += weight  # type: ignore[assignment]  # weights, not numbers
-    for counts in found[:1]:
-        del counts[(BEGIN,)]
-    return found
+                counts[line[at : at + length]] += weight
+    found[0].pop((BEGIN,), None)
+    return [dict(counts) for counts in found]
 
 
 def added(counts: Counts, more: Counts) -> Counts:
     """Both together; neither is changed."""
     return [
-        Counter({**one, **{gram: one[gram] + n for gram, n in two.items()}})
+        {**one, **{gram: one.get(gram, 0.0) + n for gram, n in two.items()}}
         for one, two in zip(counts, more, strict=True)
     ]
 
@@ -69,12 +68,12 @@ def _alone(counts: Mapping[Gram, float]) -> dict[Gram, float]:
     return {gram: (1 - ANY_WORD) * n / whole + ANY_WORD / len(counts) for gram, n in counts.items()}
 
 
-def _histories(counts: Mapping[Gram, float]) -> tuple[Counter[Gram], Counter[Gram]]:
+def _histories(counts: Mapping[Gram, float]) -> tuple[dict[Gram, float], Counter[Gram]]:
     """Of each history: how much followed it, and how many different words."""
-    weight: Counter[Gram] = Counter()
+    weight: defaultdict[Gram, float] = defaultdict(float)
     kinds: Counter[Gram] = Counter()
     for gram, n in counts.items():
-        weight[gram[:-1]] += n  # type: ignore[assignment]  # weights, not numbers
+        weight[gram[:-1]] += n
         kinds[gram[:-1]] += 1
     return weight, kinds
 

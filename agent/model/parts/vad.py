@@ -37,6 +37,8 @@ class Activity:
     """What one step found, ``[R]`` in the order of the rows given."""
 
     p_speech: Floats
+    level_db: Floats
+    """dBFS of the loudest frame."""
     speech: NDArray[np.bool_]
     """Speech that the model has confirmed, holds included."""
     noise: NDArray[np.bool_]
@@ -101,7 +103,7 @@ class SpeechDetector(RowState):
         speech_frame = hot & confirmed
         self._count(rows, active, hot, speech_frame, step_ms)
         self.levels.learn(levels, rows, (score >= SPEECH_HELD) | (hot & (self._burst_ms[rows] <= PROVISIONAL_MS)))
-        return self._activity(rows, score, speaking)
+        return self._activity(rows, score, speaking, levels.max(axis=1))
 
     def _active(
         self, levels: Floats, rows: NDArray[np.intp], score: Floats, echo_db: Floats | None
@@ -148,7 +150,9 @@ class SpeechDetector(RowState):
         kept = np.where(was_over & speech_frame, 0, self._speech_ms[rows])
         self._speech_ms[rows] = kept + np.where(speech_frame, active.sum(axis=1) * (step_ms // frames), 0)
 
-    def _activity(self, rows: NDArray[np.intp], score: Floats, speaking: NDArray[np.bool_]) -> Activity:
+    def _activity(
+        self, rows: NDArray[np.intp], score: Floats, speaking: NDArray[np.bool_], level_db: Floats
+    ) -> Activity:
         silence = self._silence_ms[rows]
         speech = silence < HOLD_MS
         onset = speech & ~self._speech[rows]
@@ -158,6 +162,7 @@ class SpeechDetector(RowState):
         p_speech = np.where(speech, np.maximum(score, P_PROVISIONAL), np.where(provisional, P_PROVISIONAL, 0.0))
         return Activity(
             p_speech=p_speech.astype(np.float32),
+            level_db=level_db,
             speech=speech,
             noise=~speech & (burst > PROVISIONAL_MS),
             onset=onset,

@@ -24,7 +24,8 @@ from agent.bench.duplex_table import EQUAL, equal_takeover, table
 from agent.bench.figures import conversation_figures
 from agent.bench.inline_recogniser import InlineRecogniser
 from agent.bench.smart_turn import Heard, Stop
-from agent.commands.bench import DUPLEX_PROFILES, DUPLEX_SYSTEMS
+from agent.commands.bench import DUPLEX_SYSTEMS
+from agent.commands.bench_overlaps import PROFILES as LINES
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.ears import Ears
 from agent.model.parts.engine import Guess
@@ -154,7 +155,7 @@ def test_table_and_picture_show_every_system() -> None:
 
 def test_the_command_knows_the_systems_and_one_always_answers() -> None:
     assert DUPLEX_SYSTEMS == SYSTEMS
-    assert tuple(profile.name for profile in PROFILES) == DUPLEX_PROFILES
+    assert tuple(profile.name for profile in PROFILES) == LINES
     assert live_of(["timer"]) == ["parts"]
     assert live_of(["pipecat", "small"]) == ["small"]
 
