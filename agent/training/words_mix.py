@@ -28,6 +28,12 @@ SHARES: Final = {"human digit": 0.25, "human word": 0.06, "human other": 0.17, "
 SPLICES: Final = 0.85
 """Chance that another utterance of the same speaker follows while there is room."""
 LOSSY: Final = 0.2
+LOUD_DB: Final = (2.0, 16.0)
+"""How far below the caller a loud background is."""
+LOUD_KINDS: Final = (0.35, 0.2, 0.45)
+"""Shares: a steady bed, noises, other people."""
+MOST_VOICES: Final = 5
+NOTHING_DB: Final = 200.0
 NOT_ASKED: Final = -1
 GUIDE_DELAY: Final = 2
 """Frames of the net by which a phone is told later than it is said."""
@@ -137,10 +143,13 @@ def _weights(speakers: Sequence[Sequence[int]]) -> NDArray[np.float64]:
 
 
 class Line:
-    """The store's features on a device, and lines for them. ``seed`` decides everything."""
+    """The store's features on a device, and lines for them. ``seed`` decides everything.
 
-    def __init__(self, store: Store, device: str) -> None:
-        self._store, self.device = store, device
+    ``noisy``: share of the items that get a loud background besides (``LOUD_DB``).
+    """
+
+    def __init__(self, store: Store, device: str, noisy: float = 0.0) -> None:
+        self._store, self.device, self._noisy = store, device, noisy
         # Silence is a frame of its own behind all others: index -1 finds it.
         with_silence = np.concatenate((store.codes, np.zeros((1, BANDS), np.uint8)))
         self._codes = torch.from_numpy(with_silence).to(device)
@@ -212,9 +221,24 @@ class Line:
         if self._store.noises.size:
             frames = np.where((more < 0.3)[:, None], self._store.noise_frames(rows, length, rng), frames)
         below = np.where(more < 0.3, rng.triangular(0, 15, 30, rows), rng.triangular(6, 20, 30, rows))
-        below = np.where(more < 0.5, below, 200.0)
+        below = np.where(more < 0.5, below, NOTHING_DB)
         other = _power(self._db(frames) + (level + 22 - self._to(below))[:, None, None])
-        return bed + other
+        return bed + other + (self._loud(rows, length, level, rng) if self._noisy else 0.0)
+
+    def _loud(self, rows: int, length: int, level: Tensor, rng: Rng) -> Tensor:
+        """``[B, T, 40]`` power of a bed, of noises, or of a room full of people, in ``noisy`` of the items."""
+        below = np.where(rng.random(rows) < self._noisy, rng.uniform(*LOUD_DB, rows), NOTHING_DB)
+        kind = rng.choice(3, rows, p=LOUD_KINDS)
+        bed = self._bed(rows, length, rng)
+        noises = self._store.noise_frames if self._store.noises.size else self._store.babble_frames
+        noise = _power(self._db(noises(rows, length, rng)) + 22)
+        crowd = torch.zeros_like(noise)
+        voices = rng.integers(1, MOST_VOICES + 1, rows)
+        for number in range(MOST_VOICES):
+            share = np.where(number < voices, 1 / voices, 0.0)[:, None, None]
+            crowd = crowd + self._to(share) * _power(self._db(self._store.babble_frames(rows, length, rng)) + 22)
+        chosen = torch.stack((bed, noise, crowd))[torch.from_numpy(kind), torch.arange(rows)]
+        return chosen * _power(level - self._to(below))[:, None, None]
 
     def _bed(self, rows: int, length: int, rng: Rng) -> Tensor:
         """Noise of some colour whose bands fluctuate as those of noise do; about -14 dB a band."""

@@ -165,7 +165,7 @@ def train(asked: argparse.Namespace, store: Store) -> PhoneNet:
     if "optimiser" in held:
         optimiser.load_state_dict(held["optimiser"])
     course = Course(steps=asked.steps, until=asked.until, began=float(held.get("began") or time.time()))
-    line = Line(store, asked.device)
+    line = Line(store, asked.device, asked.noisy)
     told: dict[str, float] = {}
     began = saved = time.monotonic()
     first, skipped = int(held.get("step", 0)), 0
@@ -236,6 +236,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--save-every", type=float, default=60.0, help="seconds")
     parser.add_argument("--no-optimiser", dest="keep_optimiser", action="store_false", help="smaller checkpoints")
     parser.add_argument("--shares", type=json.loads, help="of what batches are made, JSON (words_mix.SHARES)")
+    parser.add_argument("--noisy", type=float, default=0.0, help="share of the items with a loud background besides")
     parser.add_argument("--pause", default="", help="wait while this file exists")
     return parser.parse_args(argv)
 

@@ -18,7 +18,7 @@ from agent.model.names import EXPECTING, ModelName, RecogniserName
 from agent.model.parts.completeness import State
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
-from agent.model.parts.nearness import APART_MS, Nearness
+from agent.model.parts.nearness import APART_MS, CERTAIN_MS, Nearness
 from agent.model.parts.opinion import Opinion
 from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
@@ -245,8 +245,9 @@ class Ears:
         self._close_stretches(rows, activity)
         self._listen(rows, pcm, activity, speaking)
         out.words = self._collect(inputs.mask)
+        soft = self._near.step(activity.level_db, activity.speech, speaking, activity.silence_ms, rows, STEP_MS)
         self._score(out, rows, activity, speaking)
-        self._leave_the_soft(out, rows, activity, speaking)
+        self._leave_the_soft(out, rows[soft & speaking])
         return out
 
     def _open_turns(self, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
@@ -416,16 +417,13 @@ class Ears:
         noise = activity.noise & speaking
         out.p_backchannel[rows[noise]] = 1.0
         if opinion is not None:
-            judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows])
+            judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows], self._near.over_ms[rows])
             out.p_take[rows], out.p_backchannel[rows] = judged
 
-    def _leave_the_soft(
-        self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]
-    ) -> None:
+    def _leave_the_soft(self, out: StepOutput, rows: NDArray[np.intp]) -> None:
         """What is too soft to be meant for us does not stop us, whatever it says."""
-        heard = (activity.level_db, activity.speech, speaking, activity.silence_ms)
-        soft = self._near.step(*heard, rows, STEP_MS) & speaking
-        out.p_take[rows[soft]], out.p_backchannel[rows[soft]] = 0.0, 1.0
+        out.p_take[rows] = 0.0
+        out.p_backchannel[rows] = self._near.over_ms[rows] >= CERTAIN_MS
 
     def _behind(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
         """``[R]`` the recogniser owes words of the last speech."""

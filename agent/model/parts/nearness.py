@@ -17,6 +17,8 @@ from agent.model.parts.rowstate import RowState
 SOFTER_DB: Final = 6.0
 LEAST_MS: Final = 140
 """Speech over our voice before it has a level."""
+CERTAIN_MS: Final = 300
+"""Until then it may be the soft beginning of an interruption: it does not stop us, and we stay turned down."""
 KNOWN_MS: Final = 400
 """Speech in silence before the caller has one."""
 APART_MS: Final = 400
@@ -37,7 +39,8 @@ class Nearness(RowState):
         self._known_ms = self._column("near_known_ms", np.int64)
         self._over_db: Floats = self._column("near_over_db", np.float32, LOWEST_DB)
         """Of the same over our voice, in this stretch and until the next one."""
-        self._over_ms = self._column("near_over_ms", np.int64)
+        self.over_ms = self._column("near_over_ms", np.int64)
+        """Speech over our voice, in the same."""
         self._silence_ms = self._column("near_silence_ms", np.int64)
 
     def step(
@@ -58,8 +61,8 @@ class Nearness(RowState):
         self._silence_ms[rows] = silence_ms
         over_db = np.where(ended, LOWEST_DB, self._over_db[rows])
         self._over_db[rows] = np.where(told, _followed(over_db, level_db), over_db)
-        self._over_ms[rows] = np.where(ended, 0, self._over_ms[rows]) + np.where(told, step_ms, 0)
-        lasted = self._over_ms[rows]
+        self.over_ms[rows] = np.where(ended, 0, self.over_ms[rows]) + np.where(told, step_ms, 0)
+        lasted = self.over_ms[rows]
         soft: NDArray[np.bool_] = (
             (self._known_ms[rows] >= KNOWN_MS)
             & (lasted >= LEAST_MS)

@@ -47,6 +47,8 @@ class Opinion(Protocol):
         """``[R]`` the turn is over (0.5: just so), given what the words say: ``ends``, and their ``State``."""
         ...
 
-    def overlap(self, rows: NDArray[np.intp], takes: Floats, leaves: Floats) -> tuple[Floats, Floats]:
-        """``[R]`` an overlap takes the floor, and leaves it, given what the words say."""
+    def overlap(
+        self, rows: NDArray[np.intp], takes: Floats, leaves: Floats, over_ms: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """``[R]`` an overlap takes the floor, and leaves it, given what the words say and ``over_ms`` of speech."""
         ...

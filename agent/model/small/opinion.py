@@ -18,17 +18,18 @@ from agent.model.parts.levels import Floats
 from agent.model.parts.rowstate import RowState, Saved
 from agent.model.small.expectation import SIZE, vector
 from agent.model.small.rules import (
+    DOUBTED_TAKES,
     ENDS,
     LAST_MS,
     LATE_MS,
     LATE_SCORE,
-    LEAVES,
     MATCH_FACTOR,
     SPEECH_VETO,
+    SURE_BACKCHANNEL,
     TAKES,
     Answer,
     EndRule,
-    OverlapRule,
+    Overlap,
     answer_of,
 )
 from agent.model.small.runtime import FRAME, FloorRuntime
@@ -41,6 +42,8 @@ SOON: Final = 0.5
 """Part of the time that the score must hold, after which the recogniser may finish."""
 JUST: Final = 0.5
 """The score of the ears at which a turn is just over."""
+_TAKES_AFTER_MS = np.array([rule.after_ms for rule in TAKES])
+_TAKES_SCORE = np.array([rule.threshold for rule in TAKES], np.float32)
 _FACTOR = np.array([MATCH_FACTOR[state] for state in State], np.float32)
 
 
@@ -64,8 +67,11 @@ class NetOpinion(RowState):
         self._over = self._column("net_over", np.float32)
         self._over_ms = self._column("net_over_ms", np.float32)
         """For how long its rule has been met."""
-        self._takes_ms = self._column("net_takes_ms", np.float32)
-        self._leaves_ms = self._column("net_leaves_ms", np.float32)
+        self._takes = self._column("net_takes", np.float32)
+        self._backchannel = self._column("net_backchannel", np.float32)
+        self._most_takes = self._column("net_most_takes", np.float32)
+        """Of one sound over our voice."""
+        self._most_backchannel = self._column("net_most_backchannel", np.float32)
         self._expect[:] = vector(NOTHING_KNOWN)
         self._begin(np.arange(rows))
 
@@ -121,8 +127,7 @@ class NetOpinion(RowState):
         met = (self._over[rows] >= self._threshold[self._answer[rows]]) & (self._speaks[rows] < SPEAKING)
         self._over_ms[rows] = np.where(met, self._over_ms[rows] + FRAME_MS, 0.0)
         shares = _softmax(overlap)
-        for held, rule in ((self._takes_ms, TAKES), (self._leaves_ms, LEAVES)):
-            held[rows] = np.where(_share(shares, rule) >= rule.threshold, held[rows] + FRAME_MS, 0.0)
+        self._takes[rows], self._backchannel[rows] = shares[:, Overlap.TAKES], shares[:, Overlap.BACKCHANNEL]
 
     def voice(self, rows: NDArray[np.intp]) -> Floats | None:
         return None if self.failed else self._speaks[rows]
@@ -148,21 +153,21 @@ class NetOpinion(RowState):
         silent = np.where(matched >= State.PREFIX, ends, JUST * np.minimum(silence_ms / late_ms, 2.0))
         return np.asarray(np.minimum(np.maximum(told, silent), 1.0), np.float32)
 
-    def overlap(self, rows: NDArray[np.intp], takes: Floats, leaves: Floats) -> tuple[Floats, Floats]:
+    def overlap(
+        self, rows: NDArray[np.intp], takes: Floats, leaves: Floats, over_ms: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
         if self.failed:
             return takes, leaves
-        left = self._leaves_ms[rows] >= LEAVES.agree_ms
-        taken = (self._takes_ms[rows] >= TAKES.agree_ms) & ~left
+        due = np.searchsorted(_TAKES_AFTER_MS, over_ms, side="right") - 1
+        taken = self._takes[rows] >= _TAKES_SCORE[due]
+        begins = over_ms <= FRAME_MS // 2  # one step of the ears
+        for most, now in ((self._most_takes, self._takes), (self._most_backchannel, self._backchannel)):
+            most[rows] = np.maximum(np.where(begins, 0.0, most[rows]), now[rows])
+        doubted = (self._most_backchannel[rows] >= SURE_BACKCHANNEL) & (self._most_takes[rows] < DOUBTED_TAKES)
         return (
-            np.where(left, 0.0, np.where(taken, 1.0, takes)).astype(np.float32),
-            np.where(left, 1.0, np.where(taken, 0.0, leaves)).astype(np.float32),
+            np.where(taken, 1.0, np.where(doubted, 0.0, takes)).astype(np.float32),
+            np.where(taken, 0.0, leaves).astype(np.float32),
         )
-
-
-def _share(shares: Floats, rule: OverlapRule) -> Floats:
-    """``[R]`` probability of the rule's classes together."""
-    found: Floats = shares[:, [int(one) for one in rule.classes]].sum(axis=1)
-    return found
 
 
 def _sigmoid(value: Floats) -> Floats:

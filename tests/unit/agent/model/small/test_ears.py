@@ -19,10 +19,9 @@ from agent.model.parts.ears import Ears, silent_input
 from agent.model.parts.recogniser import NoRecogniser
 from agent.model.parts.silero import open_session
 from agent.model.small import ears as small
-from agent.model.small import opinion as judged
 from agent.model.small.ears import SmallEars, build
 from agent.model.small.opinion import NetOpinion
-from agent.model.small.rules import ENDS, LAST_MS, LEAVES, NEVER, TAKES, Answer, Overlap, OverlapRule, answer_of
+from agent.model.small.rules import ENDS, LAST_MS, TAKES, Answer, Overlap, answer_of
 from agent.model.small.weights import RULES, SUMS, located, rules_of
 from agent.pool.messages import EarsChanged, OpenSeat, TurnEnded, TurnReopened, UtteranceEnded
 from agent.scheduler.admission import Admission
@@ -42,7 +41,7 @@ class ScriptedNet:
     bytes_per_row = 8
 
     def __init__(self, rows: int) -> None:
-        self.says = {"speech": NOT, "end": NOT, "overlap": int(Overlap.NONE)}
+        self.says = {"speech": NOT, "end": NOT, "takes": 0.0, "backchannel": 0.0}
         self.count = np.zeros(rows, np.int64)
         self.error: Exception | None = None
 
@@ -54,8 +53,10 @@ class ScriptedNet:
             raise self.error
         assert caller.shape == own.shape == (len(rows), 320)
         self.count[rows] += 1
-        overlap = np.full((len(rows), 7), NOT, np.float32)
-        overlap[:, int(self.says["overlap"])] = SURE
+        shares = np.zeros((len(rows), len(Overlap)), np.float32)
+        shares[:, Overlap.TAKES], shares[:, Overlap.BACKCHANNEL] = self.says["takes"], self.says["backchannel"]
+        shares[:, Overlap.NONE] = 1 - shares.sum(axis=1)
+        overlap = np.log(shares + np.float32(1e-9))
         one = np.ones((len(rows), 1), np.float32)
         return {"speech": one * self.says["speech"], "end": one * self.says["end"], "overlap": overlap}
 
@@ -157,25 +158,35 @@ def test_the_net_is_the_voice_activity_and_the_other_one_is_asked_only_where_it_
     assert Counted.runs > 0
 
 
-@pytest.mark.parametrize("thing", [Overlap.SIDE, Overlap.TAKES])
-def test_the_net_decides_on_overlaps_where_its_rule_lets_it(thing: Overlap, monkeypatch: pytest.MonkeyPatch) -> None:
-    def allowed(rule: OverlapRule) -> OverlapRule:
-        return OverlapRule(classes=rule.classes, threshold=0.8, agree_ms=80, why="test")
-
-    for rule in (TAKES, LEAVES):
-        assert rule.threshold == NEVER or 0.5 <= rule.threshold < 1
-        assert rule.why
-    monkeypatch.setattr(judged, "TAKES", allowed(TAKES))
-    monkeypatch.setattr(judged, "LEAVES", allowed(LEAVES))
+def test_a_sound_that_lasts_needs_a_lower_score_to_take_the_floor() -> None:
+    assert [rule.after_ms for rule in TAKES] == sorted({0, *(rule.after_ms for rule in TAKES)})
+    assert all(0.5 <= rule.threshold < 1 and rule.why for rule in TAKES)
     one, net = opinion()
-    net.says["overlap"] = int(thing)
-    words = (np.array([1.0], np.float32), np.array([0.0], np.float32))
-    nothing = (np.zeros(1, np.float32), np.zeros(1, np.float32))
+    row, nothing = np.arange(1), (np.zeros(1, np.float32), np.array([1.0], np.float32))
+    for share in (0.6, 0.8, 0.95):
+        net.says["takes"] = share
+        hear(one, 40)
+        for over_ms in (0, 399, 400, 5000):
+            due = [rule for rule in TAKES if rule.after_ms <= over_ms][-1]
+            takes, leaves = one.overlap(row, *nothing, np.array([over_ms]))
+            assert (takes[0], leaves[0]) == ((1, 0) if share >= due.threshold else (0, 1)), (share, over_ms)
+    net.error = RuntimeError("no memory")
     hear(one, 40)
-    assert [float(x[0]) for x in one.overlap(np.arange(1), *words)] == [1, 0]
-    hear(one, 40)
-    takes, leaves = one.overlap(np.arange(1), *(words if thing is Overlap.SIDE else nothing))
-    assert (float(takes[0]), float(leaves[0])) == ((0, 1) if thing is Overlap.SIDE else (1, 0))
+    assert one.overlap(row, *nothing, np.array([5000])) == nothing
+
+
+def test_words_of_a_sure_backchannel_take_no_floor_until_the_next_sound() -> None:
+    one, net = opinion()
+    words = (np.arange(1), np.array([1.0], np.float32), np.zeros(1, np.float32))
+
+    def takes(over_ms: int, **says: float) -> float:
+        net.says |= {"takes": 0.0, "backchannel": 0.0, **says}
+        hear(one, 40)
+        return float(one.overlap(*words, np.array([over_ms]))[0][0])
+
+    assert takes(20, backchannel=0.95) == takes(200, backchannel=0.3) == takes(400) == 0
+    assert takes(20, backchannel=0.5) == 1, "the next sound"
+    assert takes(200, takes=0.7) == takes(300, backchannel=0.95) == 1, "it was an interruption first"
 
 
 def test_the_clock_waits_longer_for_ears_that_judge_overlaps_themselves() -> None:
