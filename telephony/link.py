@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,10 @@ class InBatch:
     """The last ``frame_no`` that no longer waits for its tick, plus one: all before it is sent, or never will be."""
     pcm: NDArray[np.int16]
 
+    def of(self, which: NDArray[np.bool_]) -> InBatch:
+        """With the rows of ``which`` ``[n]`` alone."""
+        return replace(self, **{name: getattr(self, name)[which] for name in _IN_ROWS})
+
 
 @dataclass(slots=True)
 class OutBatch:
@@ -101,6 +106,14 @@ class OutBatch:
     """Number of this frame in the claim, from 0, one more for each frame, silence included."""
     flags: NDArray[np.uint8]
     pcm: NDArray[np.int16]
+
+    def of(self, which: NDArray[np.bool_]) -> OutBatch:
+        """With the rows of ``which`` ``[n]`` alone."""
+        return replace(self, **{name: getattr(self, name)[which] for name in _OUT_ROWS})
+
+
+_IN_ROWS: Final = ("rows", "seats", "flags", "played", "sent", "taken", "pcm")
+_OUT_ROWS: Final = ("rows", "seats", "epochs", "frame_nos", "flags", "pcm")
 
 
 def pack(kind: FrameType, body: bytes) -> bytes:

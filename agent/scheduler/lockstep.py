@@ -174,6 +174,11 @@ class Lockstep:
         self.hear(rows, (self._heard.last(rows) * CONCEAL_FADE).astype(np.int16), np.zeros((len(rows), 160), np.int16))
         self._in.lost[rows] = True
 
+    def skip(self, rows: Rows, frames: int) -> None:
+        """``frames`` of each of ``rows`` will not come; more than a step's are not made up."""
+        for _ in range(frames if frames <= self.frames else 0):
+            self.conceal(rows)
+
     def next_frame(self, row: int) -> tuple[Samples, int]:
         """What the model says in the next 20 ms, and which of its frames that is (-1: none; silence)."""
         if not self._said.count[row]:
@@ -237,6 +242,11 @@ class Lockstep:
         if output.pcm is not None and len(rows):
             self._keep(rows, output.pcm)
         return output
+
+    def take_took(self) -> list[float]:
+        """Seconds from begin to answer of each step since the last call."""
+        took, self.counters.took_s = self.counters.took_s, []
+        return took
 
     def _gathered(self) -> StepInput:
         """A step's audio of every row that has any; short rows get silence in front, or a concealed end."""

@@ -46,6 +46,11 @@ class RowTable:
         """All that are seated."""
         return tuple(self._by_call.values())
 
+    def is_hushed(self, row: int) -> bool:
+        """See ``Seat.is_hushed``."""
+        seat = self.seats[row]
+        return seat is not None and seat.is_hushed
+
     def free_row(self) -> int | None:
         """The row and number that the next claim gets, or ``None`` when all are taken."""
         try:

@@ -37,10 +37,10 @@ from agent.pool.messages import (
 )
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
-from agent.scheduler.lockstep import CONCEAL_FADE, Lockstep
-from agent.scheduler.reprime import due_after, is_silent
+from agent.scheduler.lockstep import CONCEAL_FADE
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import NO_FRAME, Seat
+from agent.scheduler.speaker_rows import SpeakerRows
 from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, OutFlag
 
 MAX_CONCEALED: Final = 10
@@ -76,8 +76,6 @@ class Counters:
     failed_rows: int = 0
     """Seats given up because their own code raised."""
     floor_ignored: int = 0
-    reprimed: int = 0
-    """Rows that a model that speaks has begun anew in the middle of their call."""
     errors: list[str] = field(default_factory=list)
     """The last few failures, for the log."""
 
@@ -113,16 +111,12 @@ class Scheduler:
         self._played = np.zeros(rows, np.uint32)
         self._ring = np.zeros((rows, RING, FRAME_SAMPLES), np.int16)
         self._ring_speech = np.zeros((rows, RING), np.bool_)
-        self.lockstep: Lockstep | None = None
+        self.speaker: SpeakerRows | None = None
         """A speaker beside the ears, where there is one."""
         if isinstance(model, HasSpeaker):
             _check(model.speaker.spec)
-            self.lockstep = Lockstep(model.speaker, rows=rows, is_hushed=self._is_hushed, woven=self._woven)
-        self._reprime_after = due_after(model.speaker.spec) if isinstance(model, HasSpeaker) else 0
-        self._personas: dict[int, Persona] = {}
-        self._stepped = np.zeros(rows, np.uint32)
-        """Claims on the rows of the speaker's step that is under way."""
-        self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm and self.lockstep is None else None
+            self.speaker = SpeakerRows(model.speaker, self.table, rows=rows, fail=self._fail)
+        self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm and self.speaker is None else None
         self._out_pcm = np.zeros((rows, FRAME_SAMPLES), np.int16)
         self._out_rows = list(self._out_pcm)
         self.last_own = np.zeros((rows, FRAME_SAMPLES), np.int16)
@@ -167,9 +161,8 @@ class Scheduler:
         self._in.own[row] = 0
         if self._model_pcm is not None:
             self._model_pcm[row] = 0
-        if self.lockstep is not None:
-            self.lockstep.join(row)
-            self._personas[row] = persona
+        if self.speaker is not None:
+            self.speaker.join(row, persona)
         self.events.append(SeatOpened(call_id=message.call_id, row=row, seat=number))
         if self._fallback:
             self.events.append(EarsChanged(call_id=message.call_id, at=0, why=self._fallback))
@@ -223,8 +216,8 @@ class Scheduler:
     def settle(self) -> None:
         """Edge of a tick: evicted rows are let go."""
         for row in self.table.settle():
-            if self.lockstep is not None:
-                self.lockstep.leave(row)
+            if self.speaker is not None:
+                self.speaker.lockstep.leave(row)
             self.model.release(row)
 
     def take_events(self) -> list[SeatMessage]:
@@ -251,8 +244,8 @@ class Scheduler:
             self._in.own[rows, part] = own
             self._in.speaking[rows] = speaking
             self._in.lost[rows] = (batch.flags & InFlag.CONCEALED) != 0
-            if self.lockstep is not None:
-                self.lockstep.hear(rows[~held], batch.pcm[~held], own[~held])
+            if self.speaker is not None:
+                self.speaker.lockstep.hear(rows[~held], batch.pcm[~held], own[~held])
         if stepped:
             scores = self._run(rows, held)
         return self._commit(batch, rows, held.tolist(), slot, scores)
@@ -276,8 +269,8 @@ class Scheduler:
         self._in.own[rows, part] = 0
         self._in.lost[rows] = True
         held = self._are_held(rows)
-        if self.lockstep is not None:
-            self.lockstep.conceal(rows[~held])
+        if self.speaker is not None:
+            self.speaker.lockstep.conceal(rows[~held])
         if slot == self.frames - 1:
             scores = self._run(rows, held)
             for i, row in enumerate(rows.tolist()):
@@ -294,61 +287,26 @@ class Scheduler:
 
     def advance(self, now: float) -> None:
         """Take the speaker's answer, where it is there; begin its next step, where the audio of that is."""
-        if self.lockstep is None:
+        if self.speaker is None:
             return
-        output = self.lockstep.finish(now)
+        output = self.speaker.finish(now)
         if output is not None:
-            still = self._stepped == self.table.numbers
-            output.words = [heard for heard in output.words if still[heard.row]]
-            output.agent_text = [said for said in output.agent_text if still[said[0]]]
-            for row, text in output.agent_text:
-                if (seat := self.table.seats[row]) is not None:
-                    seat.own.hear_text(self.lockstep.latest_frame(row), text)
             self._tell_words(output)
-        if self._reprime_after and self.lockstep.is_ready and not self.lockstep.is_under_way:
-            self._reprime(self.lockstep)
-        if self.lockstep.begin(now):
-            self._stepped[:] = self.table.numbers
-
-    def _reprime(self, lockstep: Lockstep) -> None:
-        """Tell rows whose window is nearly full again what they were told, where nobody speaks."""
-        for row in np.flatnonzero(lockstep.age >= self._reprime_after).tolist():
-            seat = self.table.seats[row]
-            if seat is None or not is_silent(seat):
-                continue
-            try:
-                lockstep.speaker.release(row)
-                lockstep.speaker.admit(row, self._personas[row].in_call(seat.own.latest))
-            except Exception as error:  # one call's fault must not touch the other rows
-                self._fail(seat, error)
-                continue
-            lockstep.restart(row)
-            self.counters.reprimed += 1
+        self.speaker.begin(now)
 
     @property
     def is_speaking(self) -> bool:
         """A step of the speaker is under way: ``advance`` has something to take soon."""
-        return self.lockstep is not None and self.lockstep.is_under_way
+        return self.speaker is not None and self.speaker.lockstep.is_under_way
 
     @property
     def speaker_overruns(self) -> int:
         """Steps of the speaker that were not over when the audio of the next was there, since the start."""
-        return 0 if self.lockstep is None else self.lockstep.counters.waited
+        return 0 if self.speaker is None else self.speaker.lockstep.counters.waited
 
     def speaker_took(self) -> list[float]:
         """Seconds from begin to answer of the speaker's steps since the last call."""
-        if self.lockstep is None:
-            return []
-        took, self.lockstep.counters.took_s = self.lockstep.counters.took_s, []
-        return took
-
-    def _is_hushed(self, row: int) -> bool:
-        seat = self.table.seats[row]
-        return seat is not None and seat.is_hushed
-
-    def _woven(self, row: int) -> str | None:
-        seat = self.table.seats[row]
-        return None if seat is None else seat.next_woven()
+        return [] if self.speaker is None else self.speaker.lockstep.take_took()
 
     def _are_held(self, rows: NDArray[np.intp]) -> Bools:
         """``[n]`` on hold, or nobody's any more."""
@@ -369,18 +327,7 @@ class Scheduler:
             known[known] = self.table.numbers[rows[known]] == batch.seats[known]
             known &= batch.seats != 0
         self.counters.stale_rows += int(len(rows) - known.sum())
-        return InBatch(
-            batch.tick,
-            batch.phase,
-            batch.sent_at,
-            batch.rows[known],
-            batch.seats[known],
-            batch.flags[known],
-            batch.played[known],
-            batch.sent[known],
-            batch.taken[known],
-            batch.pcm[known],
-        )
+        return batch.of(known)
 
     def _group(self, batch: InBatch, link: int) -> tuple[Group, bool]:
         """The group of this batch, its rows now, and whether its time is still to be stepped."""
@@ -399,10 +346,8 @@ class Scheduler:
                 seat = self.table.seats[row]
                 if seat is not None and seat.at:  # before its first frame no time of its own has passed
                     seat.skip(gap * FRAME_SAMPLES)
-            if self.lockstep is not None and gap <= self.lockstep.frames:
-                awake = rows[~self._are_held(rows)]
-                for _ in range(gap):
-                    self.lockstep.conceal(awake)
+            if self.speaker is not None:
+                self.speaker.lockstep.skip(rows[~self._are_held(rows)], gap)
         group.next_tick = batch.tick + 1
         return group, True
 
@@ -451,7 +396,7 @@ class Scheduler:
     def _hush(self, rows: NDArray[np.intp]) -> None:
         """A speaking model that was cut is silent inside too: it remembers what was heard, not what it meant to say."""
         for row in rows.tolist():
-            if self._is_hushed(row):
+            if self.table.is_hushed(row):
                 self.model.force(row, text=None)
 
     def _tell_words(self, output: StepOutput) -> None:
@@ -521,12 +466,12 @@ class Scheduler:
             speech * np.uint8(OutFlag.SPEECH),
             pcm,
         )
-        return out_batch if all(handed) else _of_rows(out_batch, np.array(handed, np.bool_))
+        return out_batch if all(handed) else out_batch.of(np.array(handed, np.bool_))
 
     def _model_frame(self, row: int, part: int) -> tuple[Samples | None, int]:
         """The next 20 ms of a model that speaks, and their number; ``None`` where none does."""
-        if self.lockstep is not None:
-            return self.lockstep.next_frame(row)
+        if self.speaker is not None:
+            return self.speaker.lockstep.next_frame(row)
         if self._model_pcm is None:
             return None, NO_FRAME
         return self._model_pcm[row, part : part + FRAME_SAMPLES], NO_FRAME
@@ -567,21 +512,6 @@ class Scheduler:
 def _check(spec: ModelSpec) -> None:
     if spec.step_ms % 20 or spec.rate_in_hz != 8000 or spec.rate_out_hz != 8000:
         raise ModelError(f"model {spec.name}: steps of {spec.step_ms} ms, rates {spec.rate_in_hz}/{spec.rate_out_hz}")
-
-
-def _of_rows(batch: OutBatch, which: Bools) -> OutBatch:
-    """``batch`` with the rows of ``which`` ``[n]`` alone."""
-    return OutBatch(
-        batch.tick,
-        batch.phase,
-        batch.sent_at,
-        batch.rows[which],
-        batch.seats[which],
-        batch.epochs[which],
-        batch.frame_nos[which],
-        batch.flags[which],
-        batch.pcm[which],
-    )
 
 
 def _persona(data: dict[str, Any]) -> Persona:

@@ -155,7 +155,8 @@ def test_row_is_told_its_role_again_in_a_silence_before_it_forgets() -> None:
     assert model.told == ["You sell tea."], "there is room yet"
     one.run(1200)
     assert model.told[1:] == ["You sell tea. You are in the middle of a call. You have just said: w0 w1 w2"]
-    assert one.scheduler.counters.reprimed == 1
+    assert one.scheduler.speaker is not None
+    assert one.scheduler.speaker.reprimed == 1
     one.run(1600)
     assert [e.heard for e in own(one)] == ["w0 w1 w2", "w0 w1 w2"], "it has begun anew, and its call goes on"
 

@@ -52,10 +52,10 @@ def test_hour_is_bounded_and_its_last_minute_costs_what_its_second_did(tmp_path:
         _, words = minute(engine, number)
         assert words, f"minute {number}: it still says something"
     late, _ = minute(engine, 59)
-    lockstep = engine.scheduler.lockstep
-    assert lockstep is not None
-    assert lockstep.counters.steps == pytest.approx(60 * 750, abs=3)
-    assert lockstep.counters.starved == lockstep.counters.concealed == 0
+    assert engine.scheduler.speaker is not None
+    counters = engine.scheduler.speaker.lockstep.counters
+    assert counters.steps == pytest.approx(60 * 750, abs=3)
+    assert counters.starved == counters.concealed == 0
     assert len(model.snapshot(0)) == pytest.approx(size, abs=64)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 20_000
     assert late < 1.5 * early
