@@ -29,7 +29,7 @@ from agent.bench.overlaps_answer import Answer, opening_hours
 from agent.bench.overlaps_ears import ears
 from agent.bench.overlaps_engine import Caller, Stage
 from agent.bench.overlaps_events import Overlap, Recorded, draw
-from agent.bench.overlaps_figures import evidence, missed, overlap_figures, table
+from agent.bench.overlaps_figures import evidence, overlap_figures, table
 from agent.bench.progress import progress_bar
 from agent.config import AgentConfig
 from agent.model.protocol import DuplexModel
@@ -117,7 +117,6 @@ def run_overlaps(
                     "line": line.name,
                     "callers": "synthetic" if recorded is None else "people",
                     **overlap_figures(calls),
-                    "missed": missed(calls),
                     "cpu_s": round(time.process_time() - cpu, 1),
                     "wall_s": round(time.perf_counter() - begun, 1),
                 }

@@ -36,23 +36,25 @@ def overlap_figures(calls: Sequence[CallEvidence]) -> dict[str, Any]:
         "yield_ms": {**latency_figures({one.call: [one.yield_s] for one in gave_way}), **within},
         "duck_ms": latency_figures({one.call: [one.duck_s] for one in gave_way}),
         "selectivity": {name: metrics.selectivity(selected, kind).to_json() for kind, name in CLASS_NAMES.items()},
+        "missed": _missed(spoken, gave_way, selected),
         "events": len(calls),
         "judged": len(gave_way) + len(selected),
         "silent_before": len(calls) - len(spoken),
     }
 
 
-def missed(calls: Sequence[CallEvidence]) -> list[str]:
-    """Interruptions that the agent talked over for two seconds, and sounds that it stopped for."""
-    spoken = [call for call in calls if call.agent.speaking_at(call.events[0].start)]
-    slow = {one.call for one in metrics.yields(spoken) if one.yield_s > metrics.YIELD_LIMIT_S}
-    wrong = {one.call for one in metrics.selections(spoken) if not one.correct}
-    return [f"{call.call}: {call.events[0].text}" for call in spoken if call.call in slow | wrong]
-
-
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """In Markdown: one line for each system, line and kind of callers."""
     return "\n".join([HEAD, "|---|" + "---|" * 11, *map(_row, rows)])
+
+
+def _missed(
+    spoken: Sequence[CallEvidence], gave_way: Sequence[metrics.Yielding], selected: Sequence[metrics.Selection]
+) -> list[str]:
+    """Interruptions that the agent talked over for two seconds, and sounds that it stopped for."""
+    names = {one.call for one in gave_way if one.yield_s > metrics.YIELD_LIMIT_S}
+    names |= {one.call for one in selected if not one.correct}
+    return [f"{call.call}: {call.events[0].text}" for call in spoken if call.call in names]
 
 
 def _row(row: Mapping[str, Any]) -> str:
