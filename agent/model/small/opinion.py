@@ -18,6 +18,7 @@ from agent.model.parts.levels import Floats
 from agent.model.parts.rowstate import RowState, Saved
 from agent.model.small.expectation import SIZE, vector
 from agent.model.small.rules import (
+    DOUBTED_MS,
     DOUBTED_TAKES,
     ENDS,
     LAST_MS,
@@ -41,7 +42,7 @@ SPEAKING: Final = 0.5
 SOON: Final = 0.5
 """Part of the time that the score must hold, after which the recogniser may finish."""
 JUST: Final = 0.5
-"""The score of the ears at which a turn is just over."""
+"""The score of the ears at which a turn is just over, and a sound just takes the floor."""
 _TAKES_AFTER_MS = np.array([rule.after_ms for rule in TAKES])
 _TAKES_SCORE = np.array([rule.threshold for rule in TAKES], np.float32)
 _FACTOR = np.array([MATCH_FACTOR[state] for state in State], np.float32)
@@ -163,10 +164,12 @@ class NetOpinion(RowState):
         begins = over_ms <= FRAME_MS // 2  # one step of the ears
         for most, now in ((self._most_takes, self._takes), (self._most_backchannel, self._backchannel)):
             most[rows] = np.maximum(np.where(begins, 0.0, most[rows]), now[rows])
-        doubted = (self._most_backchannel[rows] >= SURE_BACKCHANNEL) & (self._most_takes[rows] < DOUBTED_TAKES)
+        doubted = self._most_takes[rows] < DOUBTED_TAKES
+        by_words = np.where(doubted & (self._most_backchannel[rows] >= SURE_BACKCHANNEL), 0.0, takes)
+        not_for_us = doubted & (DOUBTED_MS[0] <= over_ms) & (over_ms < DOUBTED_MS[1]) & (by_words < JUST)
         return (
-            np.where(taken, 1.0, np.where(doubted, 0.0, takes)).astype(np.float32),
-            np.where(taken, 0.0, leaves).astype(np.float32),
+            np.where(taken, 1.0, by_words).astype(np.float32),
+            np.where(taken, 0.0, np.where(not_for_us, 1.0, leaves)).astype(np.float32),
         )
 
 

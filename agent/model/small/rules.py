@@ -97,10 +97,13 @@ TAKES: Final = (
     ),
 )
 """In the order of ``after_ms``: the last one that is due counts. One frame of the net is enough."""
-SURE_BACKCHANNEL: Final = 0.9
-"""A sound that the net once gave such a score as a backchannel …"""
 DOUBTED_TAKES: Final = 0.6
-"""… and never this one as an interruption takes no floor by its words: "mhm" is heard as "oh six"."""
+"""A sound that the net never gave such a score as an interruption is doubted …"""
+SURE_BACKCHANNEL: Final = 0.9
+"""… no words of it take the floor where the net once was so sure of a backchannel: "mhm" is heard as "oh six" …"""
+DOUBTED_MS: Final = (500, 1200)
+"""… and so long its length does not: a television is not speech to us (noises that stop us: 9 -> 2 in 100, and no
+interruption is lost). Whom the net does not know to be speaking to us is given way to by the clock after that."""
 
 
 def answer_of(expect: Expect) -> Answer:

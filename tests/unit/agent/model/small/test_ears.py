@@ -21,7 +21,7 @@ from agent.model.parts.silero import open_session
 from agent.model.small import ears as small
 from agent.model.small.ears import SmallEars, build
 from agent.model.small.opinion import NetOpinion
-from agent.model.small.rules import ENDS, LAST_MS, TAKES, Answer, Overlap, answer_of
+from agent.model.small.rules import DOUBTED_MS, ENDS, LAST_MS, TAKES, Answer, Overlap, answer_of
 from agent.model.small.weights import RULES, SUMS, located, rules_of
 from agent.pool.messages import EarsChanged, OpenSeat, TurnEnded, TurnReopened, UtteranceEnded
 from agent.scheduler.admission import Admission
@@ -175,6 +175,25 @@ def test_a_sound_that_lasts_needs_a_lower_score_to_take_the_floor() -> None:
     assert one.overlap(row, *nothing, np.array([5000])) == nothing
 
 
+@pytest.mark.parametrize(("score", "doubted"), [(0.3, True), (0.65, False)])
+def test_the_length_of_a_sound_that_was_never_likely_to_take_the_floor_does_not_count_at_first(
+    score: float, doubted: bool
+) -> None:
+    one, net = opinion()
+    none = np.zeros(1, np.float32)
+    found = {}
+    for over_ms in range(20, 1600, 40):
+        net.says["takes"] = score if over_ms < 300 else 0.1
+        hear(one, 40)
+        takes, leaves = one.overlap(np.arange(1), none, none, np.array([over_ms]))
+        assert takes[0] == 0
+        found[over_ms] = bool(leaves[0])
+    assert [ms for ms, left in found.items() if left] == [
+        ms for ms in found if doubted and DOUBTED_MS[0] <= ms < DOUBTED_MS[1]
+    ]
+    assert one.overlap(np.arange(1), np.ones(1, np.float32), none, np.array([700])) == (1, 0), "words decide"
+
+
 def test_words_of_a_sure_backchannel_take_no_floor_until_the_next_sound() -> None:
     one, net = opinion()
     words = (np.arange(1), np.array([1.0], np.float32), np.zeros(1, np.float32))
@@ -192,7 +211,7 @@ def test_words_of_a_sure_backchannel_take_no_floor_until_the_next_sound() -> Non
 def test_the_clock_waits_longer_for_ears_that_judge_overlaps_themselves() -> None:
     net: Any = ScriptedNet(1)
     ears = SmallEars(1, NoRecogniser(), net, SESSION)
-    net.says["speech"] = SURE
+    net.says |= {"speech": SURE, "takes": 0.7}
     took = {}
     for judged_ in (True, False):
         if not judged_:
