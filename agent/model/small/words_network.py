@@ -27,6 +27,9 @@ RARE: Final = frozenset({"o", "nought"})
 MOST_DIGITS: Final = 20
 LUHN: Final = "luhn"
 DOUBLE_COST: Final = -1.0
+OH_COST: Final = -1.5
+"""Fewer say "oh" than any other figure, and "one" and "four" sound like it: strings of 8 with a check digit
+that were accepted wrong 4.0 -> 2.7 %, people's 3.3 -> 1.7, at no more asked again but 2.5 of 100 of people's."""
 CORRECTION_COST: Final = -4.0
 OVER_COST: Final = -4.0
 """One digit more than is wanted, where that is worth hearing (``Expect.over``)."""
@@ -157,7 +160,7 @@ def _number(found: Network, count: int | None, check: str | None, *, over: bool 
                 if times == 2 and source is None:
                     continue
                 after = _after(place, value, times, count, summed)
-                node = found.add(word, () if source is None else (source,))
+                node = found.add(word, () if source is None else (source,), cost=OH_COST if word == "oh" else 0.0)
                 if source is None:
                     waiting.append((place, node))
                 arrived.setdefault(after, set()).add(node)
