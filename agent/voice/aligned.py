@@ -24,7 +24,7 @@ from agent.voice.shape import RATE_HZ, Pcm
 from agent.voice.timing import pauses
 from telephony.audio.levels import to_float
 
-LAG_MS: Final = 123.1
+LAG_MS: Final = 127.5
 """The net tells the joint of two words so much later than it is: ``crosstalk bench voice --word-times`` measures it."""
 TAIL_STEPS: Final = 6
 """Silence behind a clause, in which the net tells its last sounds."""
