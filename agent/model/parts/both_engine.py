@@ -31,6 +31,10 @@ UNSURE: Final = 0.3
 """Confidence of words that are told because they fit by themselves: the brain may ask about them, not take them."""
 SURE_SOON: Final = 0.6
 """Confidence from which the net's words end a turn before PocketSphinx has said its own."""
+WORTH_ASKING: Final = 0.2
+"""Confidence from which the net's words are told as unsure where they fit better than PocketSphinx's. Of wishes in
+other words 29 -> 18 % were asked for again (at 10 dB of noise 76 -> 53), the rest asked "is that right?"; of talk that
+is none 29 % were, instead of 21."""
 SURE_ALONE: Final = 0.5
 """Confidence from which the net's words count without PocketSphinx's."""
 
@@ -44,6 +48,10 @@ class CheckingStream(Stream, Protocol):
 
     def fits_of(self, words: Sequence[str]) -> Sequence[float]:
         """The same for each word; empty where they cannot be laid along what was heard."""
+        ...
+
+    def finish_unsure(self) -> Guess:
+        """As ``finish``, with words however unsure."""
         ...
 
 
@@ -92,13 +100,17 @@ class BothStream:
         return self._phrases.partial()
 
     def finish(self) -> Guess:
-        theirs, ours = self._phrases.finish(), self._net.finish()
+        theirs, ours = self._phrases.finish(), self._net.finish_unsure()
         fit = self._net.fit_of(theirs.words) if theirs.words else -np.inf
         if ours.confidence >= SURE_ALONE and fit < self._least(ours):
             return ours
-        if self._is_open:
-            return theirs if fit >= SENTENCE_FIT else self._said_for_sure(theirs)
-        return theirs if fit >= LEAST_FIT else NOTHING
+        if not self._is_open:
+            return theirs if fit >= LEAST_FIT else NOTHING
+        if fit >= SENTENCE_FIT:
+            return theirs
+        if ours.confidence >= WORTH_ASKING and fit < self._least(ours):
+            return Guess(ours.words, UNSURE)
+        return self._said_for_sure(theirs)
 
     def _least(self, ours: Guess) -> float:
         """What PocketSphinx understands must fit better than that to count before the net's words."""

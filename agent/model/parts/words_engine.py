@@ -105,8 +105,12 @@ class WordsStream:
         return found
 
     def finish(self) -> Guess:
-        guess = _guess(self.found())
+        guess = self.finish_unsure()
         return guess if guess.confidence >= SURE else NOTHING
+
+    def finish_unsure(self) -> Guess:
+        """As ``finish``, with words however unsure."""
+        return _guess(self.found())
 
     def drop(self) -> None:
         self._free.append(int(self._rows[0]))

@@ -38,6 +38,9 @@ class _Stream:
     def finish(self) -> Guess:
         return self.says
 
+    def finish_unsure(self) -> Guess:
+        return self.says
+
     def drop(self) -> None:
         self.dropped = True
 
@@ -101,6 +104,8 @@ def test_words_count_that_fit_and_else_those_that_the_net_is_sure_of(
         ({"it": -1.0, "ours": -0.9}, SURE, SURE),
         ({"it": -4.0, "smashed": -0.1, "ours": -5.0}, UNSURE, Guess(("smashed",), 0.3)),
         ({"it": -4.0, "smashed": -4.0, "ours": -5.0}, UNSURE, NOTHING),
+        ({"it": -4.0, "smashed": -0.1, "ours": -3.0}, UNSURE, Guess(("ours",), 0.3)),
+        ({"it": -4.0, "smashed": -0.1, "ours": -3.0}, Guess(("ours",), 0.19), Guess(("smashed",), 0.3)),
     ],
 )
 @pytest.mark.parametrize("kind", [ExpectKind.PHRASES, ExpectKind.FREE])
