@@ -34,8 +34,8 @@ def step(flow: Flow, world: World, state: State, given: Input) -> tuple[State, t
             run.say_fixed(flow.spec.disclosure)
             run.enter(flow.spec.start)
         case Said():
-            run.set(silences=0, keys="")
-            _turn(run, given.words, is_sure=given.confidence >= SURE_WORDS)
+            run.set(silences=0)
+            _said(run, given)
         case Key():
             run.set(silences=0, keys_pressed=state.keys_pressed + 1)
             _key(run, given.digit)
@@ -62,6 +62,24 @@ def _origin(world: World, state: State, given: Input) -> str:
 
 
 # --- turns -----------------------------------------------------------------------------------------------------
+
+
+def _said(run: Run, given: Said) -> None:
+    """A turn. While a number is keyed only what says something whole counts: the rest is the room behind the caller."""
+    is_sure = given.confidence >= SURE_WORDS
+    if run.state.keys and not (is_sure and _says_something_whole(run, given.words)):
+        run.note("keys_go_on", len(run.state.keys))
+        return
+    run.set(keys="")
+    _turn(run, given.words, is_sure=is_sure)
+
+
+def _says_something_whole(run: Run, words: tuple[str, ...]) -> bool:
+    tokens = normalise(words)
+    if run.flow.matchers[run.state.at].best(tokens) is not None:
+        return True
+    slot = run.slot
+    return slot is not None and read_slot(slot, tokens, words, today=run.world.today).reading is Reading.VALUE
 
 
 def _turn(run: Run, words: tuple[str, ...], *, is_sure: bool) -> None:

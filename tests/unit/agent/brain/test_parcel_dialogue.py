@@ -385,6 +385,28 @@ def test_star_clears_a_keyed_number_and_hash_ends_it() -> None:
     assert "one two three four" in talk.keys("12345678").text
 
 
+@pytest.mark.parametrize("behind", ["", "uh", "three one", "the weather is nice today"])
+def test_noises_between_keys_neither_clear_the_number_nor_are_answered(behind: str) -> None:
+    talk = parcel()
+    talk.keys("1")
+    for key in "1234567":
+        assert talk.keys(key).text == ""
+        assert talk.say(behind).text == ""
+    assert "one two three four, five six seven eight" in talk.keys("8").text
+
+
+def test_who_stops_keying_and_says_it_is_understood() -> None:
+    talk = parcel()
+    talk.keys("1")
+    talk.keys("99")
+    assert "one two three four, five six seven eight" in talk.say("one two three four five six seven eight").text
+    talk = parcel()
+    talk.keys("1")
+    talk.keys("99")
+    assert "Monday to Friday" in talk.say("when are you open").text
+    assert "one two three four, five six seven eight" in talk.keys("12345678").text, "those keys are forgotten"
+
+
 def test_keys_of_the_menu_mean_its_intents_only_where_no_number_is_keyed() -> None:
     talk = parcel()
     assert "Monday to Friday" in talk.keys("4").text
