@@ -123,6 +123,8 @@ class TaskCaller:
             return self._say_yes_or_no(name in self._wishes())
         if kind == "slot":
             return self._slot(name, what, question)
+        if question.line == "repair.yes_or_no":
+            return Reply(What.KEYS, "12"[not self._agreed]) if self._use_keys else self._say_yes_or_no(self._agreed)
         if kind == "repair":
             return self._number()  # "yes, go on": the whole number once more
         return _STATES[name](self, what, question)
@@ -216,7 +218,7 @@ def _asks(line: Heard) -> bool:
     if kind == "meant":
         return True
     if kind == "repair":
-        return rest == "more_digits"
+        return rest in ("more_digits", "yes_or_no")
     return kind == "state" and rest.partition(".")[0] in _STATES
 
 

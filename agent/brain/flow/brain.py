@@ -53,5 +53,5 @@ class FlowBrain:
                 texts.append(state.tool.filler)
         repairs = spec.repairs
         texts += [repairs.not_understood, repairs.still_there, repairs.more_digits, repairs.out_of_scope]
-        texts += [repairs.too_many_digits, repairs.help]
+        texts += [repairs.too_many_digits, repairs.yes_or_no, repairs.help]
         return list(dict.fromkeys(text.source for lines in texts for text in lines if not text.holes))

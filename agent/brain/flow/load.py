@@ -78,6 +78,7 @@ _DEFAULT_REPAIRS = {
     "silent_goodbye": "I can not hear you, so I will hang up now. Please call again. Goodbye.",
     "more_digits": "Yes, go on.",
     "too_many_digits": "That was one digit too many for me.",
+    "yes_or_no": "Please press one for yes, or two for no.",
     "not_heard": "Let me read that to you once more.",
     "unclear_correction": "Sorry, I am not sure which part to change.",
     "still_working": "I am still working on it, one moment please.",

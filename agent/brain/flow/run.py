@@ -254,13 +254,21 @@ class Run:
     def another_way(self) -> None:
         """Asking has not helped: offer the keys, or what the state has for that (a person)."""
         self.set(guess="")
-        slot = self.slot
-        other = slot.keys if slot is not None and slot.keys and not self.state.confirming else self.node.help
+        other = self._other_way()
         if other:
             self.say(other)
         else:
             self.say(self.flow.spec.repairs.help)
             self.ask_again()
+
+    def _other_way(self) -> Lines:
+        slot, node, yes_or_no = self.slot, self.node, self.flow.spec.repairs.yes_or_no
+        if self.state.confirming:
+            return yes_or_no
+        if slot is not None and slot.keys:
+            return slot.keys
+        is_yes_or_no = node.kind is StateKind.CONFIRM or (slot is not None and slot.kind is SlotKind.YES_NO)
+        return node.help or (yes_or_no if is_yes_or_no else ())
 
     def refuse(self, slot: SlotSpec, reading: Reading) -> None:
         """A value that can not be taken."""

@@ -158,6 +158,8 @@ class Repairs:
     silent_goodbye: Lines
     more_digits: Lines
     too_many_digits: Lines
+    yes_or_no: Lines
+    """A yes or no is waited for, and has not been understood twice."""
     not_heard: Lines
     """Before a readback that is said again because the caller agreed before having heard it."""
     unclear_correction: Lines

@@ -385,6 +385,17 @@ def test_star_clears_a_keyed_number_and_hash_ends_it() -> None:
     assert "one two three four" in talk.keys("12345678").text
 
 
+def test_a_yes_that_is_not_understood_twice_may_be_keyed() -> None:
+    talk = at_readback()
+    assert "Is that right?" in talk.say("").text
+    assert talk.say("").text == "Please press one for yes, or two for no."
+    assert talk.keys("1").tools[0].arguments == {"number": "12345678"}
+    talk = at_readback()
+    talk.say("")
+    talk.say("")
+    assert "eight digits" in talk.keys("2").text
+
+
 @pytest.mark.parametrize("behind", ["", "uh", "three one", "the weather is nice today"])
 def test_noises_between_keys_neither_clear_the_number_nor_are_answered(behind: str) -> None:
     talk = parcel()
