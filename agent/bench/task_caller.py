@@ -84,8 +84,8 @@ class TaskCaller:
         return LISTEN if question is None else self._do(self._answer(question))
 
     def prompt(self) -> Reply:
-        """Nothing happens: say the last thing again."""
-        return self._do(self._last)
+        """Nothing happens: say the last thing again, or what the call is about where nothing was asked yet."""
+        return self._do(self._opening() if self._last is LISTEN else self._last)
 
     # --- answers ---
 

@@ -213,10 +213,15 @@ def test_a_caller_gives_up() -> None:
     assert caller.gave_up
 
 
+def test_a_caller_whom_nobody_has_asked_anything_says_what_the_call_is_about() -> None:
+    goal = one(Kind.TRACK)
+    said = TaskCaller(goal, BOOK, seed=1).prompt()
+    assert (said.what, said.text) == (What.SAY, goal.openings[0])
+
+
 def test_a_caller_waits_while_nothing_is_asked_and_then_says_it_again() -> None:
     caller = TaskCaller(one(Kind.HOURS), BOOK, seed=1)
     assert caller.reply().what is What.LISTEN
-    assert caller.prompt().what is What.LISTEN
     caller.heard("How can I help you?")
     said = caller.reply()
     caller.heard("One moment please, I am looking that up.")
