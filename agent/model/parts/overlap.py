@@ -43,11 +43,9 @@ def judge(words: Sequence[str], expect: Expect, speech_ms: int) -> Verdict:
     if not said:
         short = bool(words) and speech_ms <= BACKCHANNEL_MOST_MS
         return Verdict.BACKCHANNEL if short else Verdict.UNDECIDED
-    if takes(said, expect):
-        return Verdict.TAKES
-    if only_backchannels(said, OVER_OUR_VOICE) and speech_ms <= BACKCHANNEL_MOST_MS:
-        return Verdict.BACKCHANNEL
-    return Verdict.UNDECIDED
+    if only_backchannels(said, OVER_OUR_VOICE):  # "I see" is also how "see you" begins
+        return Verdict.BACKCHANNEL if speech_ms <= BACKCHANNEL_MOST_MS else Verdict.UNDECIDED
+    return Verdict.TAKES if takes(said, expect) else Verdict.UNDECIDED
 
 
 def takes(words: Sequence[str], expect: Expect) -> bool:

@@ -187,6 +187,13 @@ def test_long_speech_is_more_than_a_backchannel() -> None:
     assert judge(["yeah"], NOTHING_KNOWN, 3000) is Verdict.UNDECIDED
 
 
+@pytest.mark.parametrize("words", ["i see", "thank you", "of course"])
+def test_a_whole_backchannel_is_one_although_an_expected_phrase_begins_with_it(words: str) -> None:
+    expect = Expect(kind=ExpectKind.PHRASES, phrases=("see you", "thank you very much", "of course not", "thank you"))
+    assert judge(words.split(), expect, 500) is Verdict.BACKCHANNEL
+    assert judge([*words.split(), "stop"], expect, 500) is Verdict.TAKES
+
+
 def test_an_unknown_word_costs_its_own_alternative_only() -> None:
     built = grammar(
         Expect(kind=ExpectKind.PHRASES, phrases=("( track | zorble ) it | ( where | zorble )",)),
