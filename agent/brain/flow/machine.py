@@ -23,6 +23,8 @@ YES_KEY, NO_KEY = "1", "2"
 """Keys for yes and no where something is being confirmed."""
 SURE_WORDS = 0.35
 """Confidence of words that are taken as said; words below it can only raise a question."""
+MOST_PASSED_OVER = 2
+"""Turns between two keys of a number that are not answered."""
 _LEAVING = (StateKind.TRANSFER, StateKind.HANGUP)
 
 
@@ -37,7 +39,7 @@ def step(flow: Flow, world: World, state: State, given: Input) -> tuple[State, t
             run.set(silences=0)
             _said(run, given)
         case Key():
-            run.set(silences=0, keys_pressed=state.keys_pressed + 1)
+            run.set(silences=0, keys_pressed=state.keys_pressed + 1, passed_over=0)
             _key(run, given.digit)
         case Silent():
             _silent(run)
@@ -65,12 +67,17 @@ def _origin(world: World, state: State, given: Input) -> str:
 
 
 def _said(run: Run, given: Said) -> None:
-    """A turn. While a number is keyed only what says something whole counts: the rest is the room behind the caller."""
-    is_sure = given.confidence >= SURE_WORDS
-    if run.state.keys and not (is_sure and _says_something_whole(run, given.words)):
+    """A turn. While a number is keyed only what says something whole counts: the rest is the room behind the caller.
+
+    Who has stopped keying and talks is answered the third time.
+    """
+    is_sure, passed_over = given.confidence >= SURE_WORDS, run.state.passed_over
+    is_of_the_room = bool(run.state.keys) and not (is_sure and _says_something_whole(run, given.words))
+    if is_of_the_room and passed_over < MOST_PASSED_OVER:
+        run.set(passed_over=passed_over + 1)
         run.note("keys_go_on", len(run.state.keys))
         return
-    run.set(keys="")
+    run.set(keys="", passed_over=0)
     _turn(run, given.words, is_sure=is_sure)
 
 

@@ -52,6 +52,8 @@ class State:
     kept: tuple[str, ...] = ()
     """Requests whose result came while the caller was elsewhere and is still to be told."""
     keys_pressed: int = 0
+    passed_over: int = 0
+    """Turns since the last key of a number that is not whole yet."""
     speech: Speech = field(default_factory=Speech)
     rest: tuple[Line, ...] = ()
     """Unheard rest of the answer that was cut last."""

@@ -406,6 +406,15 @@ def test_noises_between_keys_neither_clear_the_number_nor_are_answered(behind: s
     assert "one two three four, five six seven eight" in talk.keys("8").text
 
 
+def test_who_stops_keying_and_talks_is_answered_the_third_time() -> None:
+    talk = parcel()
+    talk.keys("1")
+    talk.keys("99")
+    assert [talk.say("i do not know").text for _ in range(2)] == ["", ""]
+    assert talk.say("i do not know").text
+    assert "one two three four, five six seven eight" in talk.keys("12345678").text
+
+
 def test_who_stops_keying_and_says_it_is_understood() -> None:
     talk = parcel()
     talk.keys("1")
