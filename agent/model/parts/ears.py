@@ -56,7 +56,7 @@ REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
 BEHIND_SAMPLES = RATE_HZ * 150 // 1000
 """A recogniser that has not heard the last speech up to that owes words: silence alone must not end the turn."""
-VERSION = b"parts-ears-5\n"
+VERSION = b"parts-ears-6\n"
 
 
 class _EarState(RowState):
