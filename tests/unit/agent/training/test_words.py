@@ -162,6 +162,21 @@ def test_the_same_seed_makes_the_same_batch_and_noise_never_says_a_phone() -> No
 
 
 @needs_torch
+def test_a_noisy_line_makes_silence_loud_the_same_way_each_time() -> None:
+    from agent.training.words_mix import Line
+
+    store = _store()
+    strung = store.string(8, 150, np.random.default_rng(5))
+    quiet, noisy, again = (
+        Line(store, "cpu", share).send(strung, np.random.default_rng(7)).float() for share in (0.0, 1.0, 1.0)
+    )
+    assert bool((noisy == again).all())
+    silent = (strung.frames < 0).nonzero()
+    louder = noisy[silent].mean(dim=1) - quiet[silent].mean(dim=1)
+    assert float(louder.median()) > 5
+
+
+@needs_torch
 @pytest.mark.skipif(find_spec("onnx") is None, reason="onnx is not installed (extra train)")
 def test_the_exported_step_is_the_net(tmp_path: Path) -> None:
     import torch
