@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,7 @@ class InBatch:
 
     def of(self, which: NDArray[np.bool_]) -> InBatch:
         """With the rows of ``which`` ``[n]`` alone."""
-        return replace(self, **{name: getattr(self, name)[which] for name in _IN_ROWS})
+        return _of_rows(self, which)
 
 
 @dataclass(slots=True)
@@ -109,11 +109,19 @@ class OutBatch:
 
     def of(self, which: NDArray[np.bool_]) -> OutBatch:
         """With the rows of ``which`` ``[n]`` alone."""
-        return replace(self, **{name: getattr(self, name)[which] for name in _OUT_ROWS})
+        return _of_rows(self, which)
 
 
-_IN_ROWS: Final = ("rows", "seats", "flags", "played", "sent", "taken", "pcm")
-_OUT_ROWS: Final = ("rows", "seats", "epochs", "frame_nos", "flags", "pcm")
+Batch = TypeVar("Batch", InBatch, OutBatch)
+
+
+def _of_rows(batch: Batch, which: NDArray[np.bool_]) -> Batch:
+    arrays: dict[str, Any] = {}
+    for one in fields(batch):
+        value = getattr(batch, one.name)
+        if isinstance(value, np.ndarray):
+            arrays[one.name] = value[which]
+    return replace(batch, **arrays)
 
 
 def pack(kind: FrameType, body: bytes) -> bytes:

@@ -14,6 +14,7 @@ from typing import Final
 
 from agent.bench.task_goals import GROUPS, Goal, Kind
 from agent.bench.task_lines import Heard, LineBook
+from agent.brain.flow.machine import NO_KEY, YES_KEY
 from agent.brain.flow.words import bare, spell_date, spell_digits
 
 MOST_TURNS: Final = 16
@@ -124,7 +125,7 @@ class TaskCaller:
         if kind == "slot":
             return self._slot(name, what, question)
         if question.line == "repair.yes_or_no":
-            return Reply(What.KEYS, "12"[not self._agreed]) if self._use_keys else self._say_yes_or_no(self._agreed)
+            return self._key_yes_or_no(self._agreed)
         if kind == "repair":
             return self._number()  # "yes, go on": the whole number once more
         return _STATES[name](self, what, question)
@@ -198,6 +199,11 @@ class TaskCaller:
     def _confirm(self, is_right: bool) -> Reply:
         self._agreed = is_right
         return self._say_yes_or_no(is_right)
+
+    def _key_yes_or_no(self, is_right: bool) -> Reply:
+        if not self._use_keys:
+            return self._say_yes_or_no(is_right)
+        return Reply(What.KEYS, YES_KEY if is_right else NO_KEY)
 
     def _say_yes_or_no(self, is_right: bool) -> Reply:
         return Reply(What.SAY, self._rng.choice(YES if is_right else NO))
