@@ -40,6 +40,9 @@ class InlineRecogniser:
         self._told: deque[tuple[int, Hypothesis]] = deque()
         """Poll at which it is told, and what."""
 
+    def expect(self, row: int, expect: Expect) -> None:
+        """Nothing waits in here."""
+
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         self._numbers += 1
         self._open[row], self._pending[row] = self._numbers, []

@@ -35,6 +35,9 @@ class ManyDecoders:
         self._engines.append(self._make())
         return self._engines[-1].open(expect, mode)
 
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        """Nothing waits in here."""
+
     def prepare(self) -> bool:
         return False
 

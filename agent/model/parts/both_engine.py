@@ -69,16 +69,25 @@ class BothEngine:
 
     def open(self, expect: Expect, mode: Mode) -> Stream | None:
         net = self._net.open(expect, mode)
-        if net is not None and mode is Mode.ANSWER and expect.kind in SHORT:
+        if net is not None and _is_the_nets(expect, mode):
             return net
         phrases = self._phrases.open(expect, mode)
         if net is None or phrases is None:
             return net or phrases
         return BothStream(net, phrases, is_open=is_open(expect, mode))
 
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        self._net.foresee(expect, mode)
+        if not _is_the_nets(expect, mode):
+            self._phrases.foresee(expect, mode)
+
     def prepare(self) -> bool:
         more = self._net.prepare()
         return self._phrases.prepare() or more
+
+
+def _is_the_nets(expect: Expect, mode: Mode) -> bool:
+    return mode is Mode.ANSWER and expect.kind in SHORT
 
 
 class BothStream:

@@ -225,6 +225,7 @@ class Ears:
             self._forget(np.flatnonzero(inputs.reset))
         for row, expect in inputs.expects.items():
             self._turns[row].expect = expect
+            self._recogniser.expect(row, expect)
             if self._opinion is not None:
                 self._opinion.expect(row, expect)
             self._refresh(row)

@@ -44,6 +44,10 @@ class Engine(Protocol):
         """A stream for an utterance, or ``None`` when all decoders are taken."""
         ...
 
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        """Make ready what a stream of such an utterance needs, at once; called while nobody speaks."""
+        ...
+
     def prepare(self) -> bool:
         """Do a piece of what the next utterance would wait for; called while nobody speaks. True: there is more."""
         ...

@@ -54,6 +54,10 @@ class Recogniser(Protocol):
         """
         ...
 
+    def expect(self, row: int, expect: Expect) -> None:
+        """The next utterances of ``row`` will be heard for that: a hint, to make ready what they need."""
+        ...
+
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         """Open an utterance on ``row`` and return its number. An open one is dropped."""
         ...
@@ -86,6 +90,9 @@ class NoRecogniser:
 
     gives_words = False
     is_late = False
+
+    def expect(self, row: int, expect: Expect) -> None:
+        return
 
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         return 0

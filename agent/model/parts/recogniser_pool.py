@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from agent.expectation import Expect
 from agent.model.parts.recogniser import Hypothesis, Mode
-from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, hypothesis_of, start_message, unpack
+from agent.model.parts.recogniser_wire import (
+    MOST_BYTES,
+    Kind,
+    Message,
+    expect_message,
+    hypothesis_of,
+    start_message,
+    unpack,
+)
 from agent.model.protocol import HelperStats
 
 GROUP_SAMPLES = 480
@@ -156,6 +164,10 @@ class RecogniserPool:
     @property
     def pids(self) -> list[int]:
         return [helper.process.pid for helper in self._helpers]
+
+    def expect(self, row: int, expect: Expect) -> None:
+        if not self.is_late:  # a server has nothing to make ready
+            self._put(expect_message(row, expect))
 
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         self._numbers += 1

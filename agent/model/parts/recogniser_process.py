@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import sys
+from collections import deque
 
 import numpy as np
 
@@ -19,6 +20,8 @@ PARTIAL_SAMPLES = 800
 """A partial hypothesis after that much new audio."""
 IDLE_S = 0.15
 """Nobody speaks: whoever does sends every 60 ms."""
+MOST_FORESEEN = 64
+"""Expectations whose utterances are still to come; of more the oldest are forgotten: their first utterance waits."""
 
 
 class _Utterance:
@@ -37,11 +40,22 @@ class Rows:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._open: dict[int, _Utterance] = {}
+        self._foreseen: deque[tuple[Expect, Mode]] = deque(maxlen=MOST_FORESEEN)
+
+    def prepare(self) -> bool:
+        """Do ahead a piece of what the next utterance would wait for. True: there is more."""
+        if not self._foreseen:
+            return self._engine.prepare()
+        self._engine.foresee(*self._foreseen.popleft())
+        return True
 
     def handle(self, message: Message) -> list[Message]:
         """Answers to one message."""
         if message.kind is Kind.START:
             return self._start(message)
+        if message.kind is Kind.EXPECT:
+            self._foreseen += [(Expect.from_json(message.json()["expect"]), mode) for mode in Mode]
+            return []
         utterance = self._open.get(message.row)
         if utterance is None or utterance.number != message.utterance:
             return []
@@ -92,14 +106,14 @@ def serve(link: socket.socket, engine: Engine) -> None:
     more = True
     while True:
         if more and not select.select([link], [], [], IDLE_S)[0]:
-            more = engine.prepare()
+            more = rows.prepare()
             continue
         packet = link.recv(MOST_BYTES)
         if not packet:
             return
         for answer in rows.handle(message := unpack(packet)):
             link.send(answer.pack())
-        more = more or message.kind is Kind.START
+        more = more or message.kind in (Kind.START, Kind.EXPECT)
 
 
 def main(descriptor: int, engine: str, folder: str) -> None:

@@ -25,6 +25,8 @@ class Kind(IntEnum):
     """Payload: JSON with ``words``, ``final``, ``confidence``, ``samples``."""
     RELEASE = 6
     """The row's call is over. To processes that keep something for each call."""
+    EXPECT = 7
+    """What the row's next utterances will be heard for. Payload: JSON with ``expect``."""
 
 
 class Message(NamedTuple):
@@ -52,6 +54,10 @@ def with_json(kind: Kind, row: int, utterance: int, data: dict[str, Any]) -> Mes
 
 def start_message(row: int, utterance: int, expect: Expect, mode: Mode) -> Message:
     return with_json(Kind.START, row, utterance, {"expect": expect.to_json(), "mode": mode.value})
+
+
+def expect_message(row: int, expect: Expect) -> Message:
+    return with_json(Kind.EXPECT, row, 0, {"expect": expect.to_json()})
 
 
 def hypothesis_of(message: Message) -> Hypothesis:

@@ -74,6 +74,9 @@ class SherpaEngine:
         stream = self._online.create_stream(hotwords=words) if words else self._online.create_stream()
         return _Utterance(self._online, stream)
 
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        """See ``prepare``."""
+
     def prepare(self) -> bool:
         """Streams are made in no time."""
         return False

@@ -49,6 +49,9 @@ class WordsEngine:
         self._net.reset(np.array([row]))
         return WordsStream(self._net, row, self._free, graph_of(expect, mode))
 
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        graph_of(expect, mode)  # which is kept
+
     def prepare(self) -> bool:
         """Everything is there."""
         return False

@@ -110,6 +110,9 @@ class Counting:
     def drop(self) -> None:
         return
 
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        return
+
     def prepare(self) -> bool:
         return False
 

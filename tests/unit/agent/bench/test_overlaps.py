@@ -277,6 +277,9 @@ class Engine:
     def drop(self) -> None:
         return
 
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        return
+
     def prepare(self) -> bool:
         return False
 

@@ -54,9 +54,13 @@ class _Stream:
 class _Engine:
     def __init__(self, *streams: _Stream, pieces: int = 0) -> None:
         self.streams, self.pieces = list(streams), pieces
+        self.foreseen: list[tuple[Expect, Mode]] = []
 
     def open(self, expect: Expect, mode: Mode) -> _Stream | None:
         return self.streams.pop(0) if self.streams else None
+
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        self.foreseen.append((expect, mode))
 
     def prepare(self) -> bool:
         self.pieces -= 1
@@ -132,6 +136,22 @@ def test_what_is_dropped_is_dropped_by_both() -> None:
     assert stream is not None
     stream.drop()
     assert (net.dropped, phrases.dropped) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "asked"),
+    [
+        (ExpectKind.DIGITS, Mode.ANSWER, False),
+        (ExpectKind.YES_NO, Mode.ANSWER, False),
+        (ExpectKind.DIGITS, Mode.OVERLAP, True),
+        (ExpectKind.PHRASES, Mode.ANSWER, True),
+    ],
+)
+def test_what_the_net_hears_alone_is_not_made_ready_by_the_other(kind: ExpectKind, mode: Mode, asked: bool) -> None:
+    net, phrases = _Engine(), _Engine()
+    BothEngine(net, phrases).foresee(Expect(kind=kind), mode)
+    assert net.foreseen == [(Expect(kind=kind), mode)]
+    assert bool(phrases.foreseen) is asked
 
 
 def test_both_prepare_what_the_next_utterance_needs() -> None:

@@ -29,6 +29,7 @@ class Scripted:
     def __init__(self) -> None:
         self.calls: list[tuple[str, int]] = []
         self.modes: list[Mode] = []
+        self.expected: list[tuple[int, Expect]] = []
         self.fed = 0
         self.next: list[Hypothesis] = []
         self.number = 0
@@ -38,6 +39,9 @@ class Scripted:
         self.words: tuple[str, ...] = ()
         self.is_stuck = False
         """It hears nothing more."""
+
+    def expect(self, row: int, expect: Expect) -> None:
+        self.expected.append((row, expect))
 
     def start(self, row: int, expect: Expect, mode: Mode) -> int:
         self.number += 1
@@ -114,6 +118,14 @@ def test_a_turn_ends_after_the_silence_that_its_words_need() -> None:
     assert (heard.words, heard.final) == (("where", "is", "my", "parcel"), False)
     assert ("stop", 0) in recogniser.calls
     assert recogniser.fed > 8000
+
+
+def test_what_the_brain_waits_for_is_told_to_the_recogniser_before_anybody_speaks() -> None:
+    recogniser = Scripted()
+    expect = Expect(kind=ExpectKind.DIGITS, digits=8)
+    play(Ears(2, recogniser, SESSION), np.zeros(8 * STEP_SAMPLES, np.int16), expect=expect)
+    assert recogniser.expected == [(0, expect)]
+    assert recogniser.calls == []
 
 
 def test_a_recogniser_that_lags_behind_the_speech_holds_the_turn_open_for_its_words() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,11 +20,11 @@ from agent.expectation import NOTHING_KNOWN, Expect, ExpectKind
 from agent.model.parts import grammar, pocketsphinx_engine
 from agent.model.parts.ears import build
 from agent.model.parts.engine import Guess
-from agent.model.parts.pocketsphinx_engine import MOST_GRAMMARS, SPARE_DECODERS, PocketSphinxEngine
+from agent.model.parts.pocketsphinx_engine import MOST_GRAMMARS, SPARE_DECODERS, PocketSphinxEngine, _Decoder
 from agent.model.parts.recogniser import Mode
 from agent.model.parts.recogniser_pool import MOST_WAITING, RESTART_POLLS, RecogniserPool, spawner
-from agent.model.parts.recogniser_process import Rows
-from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, unpack, with_json
+from agent.model.parts.recogniser_process import MOST_FORESEEN, Rows
+from agent.model.parts.recogniser_wire import MOST_BYTES, Kind, Message, expect_message, unpack, with_json
 from agent.model.parts.sherpa_engine import SherpaEngine, hot_words, open_sherpa
 from agent.model.parts.sherpa_files import Spelling, check_model, find_model
 from agent.model.parts.trial import try_engine
@@ -142,6 +143,7 @@ class FakeStream:
 class FakeEngine:
     def __init__(self, most: int = 9) -> None:
         self.streams: list[FakeStream] = []
+        self.foreseen: list[tuple[Expect, Mode]] = []
         self.most = most
 
     def open(self, expect: Expect, mode: Mode) -> FakeStream | None:
@@ -149,6 +151,9 @@ class FakeEngine:
             return None
         self.streams.append(FakeStream())
         return self.streams[-1]
+
+    def foresee(self, expect: Expect, mode: Mode) -> None:
+        self.foreseen.append((expect, mode))
 
     def prepare(self) -> bool:
         return False
@@ -168,6 +173,40 @@ def test_partial_words_are_told_with_how_far_was_heard() -> None:
     [final] = rows.handle(Message(Kind.STOP, 4, 1))
     assert final.json() == {"words": ["done"], "final": True, "confidence": 0.9, "samples": 3200}
     assert rows.handle(Message(Kind.STOP, 4, 1)) == []
+
+
+def test_what_is_expected_is_made_ready_piece_by_piece_while_nobody_speaks() -> None:
+    engine = FakeEngine()
+    rows = Rows(engine)
+    assert rows.handle(expect_message(4, NOTHING_KNOWN)) == []
+    assert engine.foreseen == []
+    assert [rows.prepare() for _ in range(3)] == [True, True, False]
+    assert engine.foreseen == [(NOTHING_KNOWN, Mode.ANSWER), (NOTHING_KNOWN, Mode.OVERLAP)]
+
+
+def test_more_expectations_than_are_kept_forget_the_oldest() -> None:
+    engine = FakeEngine()
+    rows = Rows(engine)
+    for count in range(100):
+        rows.handle(expect_message(4, Expect(kind=ExpectKind.DIGITS, digits=count + 1)))
+    while rows.prepare():
+        pass
+    assert len(engine.foreseen) == MOST_FORESEEN
+    assert engine.foreseen[-1] == (Expect(kind=ExpectKind.DIGITS, digits=100), Mode.OVERLAP)
+
+
+def test_pocketsphinx_needs_no_time_for_a_question_that_was_foreseen() -> None:
+    pytest.importorskip("pocketsphinx")
+    engine = PocketSphinxEngine()
+    expect = Expect(kind=ExpectKind.PHRASES, phrases=("where is my parcel", "opening hours"))
+    engine.foresee(expect, Mode.ANSWER)
+    engine.prepare()
+    with patch.object(_Decoder, "_compile") as compiled:
+        engine.foresee(expect, Mode.ANSWER)
+        stream = engine.open(expect, Mode.ANSWER)
+    compiled.assert_not_called()
+    assert stream is not None
+    stream.drop()
 
 
 def test_a_new_utterance_frees_the_decoder_of_the_old_one() -> None:
