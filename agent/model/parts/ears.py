@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from agent.errors import ModelError
 from agent.model.names import EXPECTING, ModelName, RecogniserName
-from agent.model.parts.completeness import State
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
 from agent.model.parts.nearness import APART_MS, CERTAIN_MS, Nearness
@@ -296,8 +295,8 @@ class Ears:
         for at in np.flatnonzero(activity.onset & ~own.listening[rows]):
             self._start_utterance(int(rows[at]))
         soon = np.zeros(len(rows), np.bool_)
-        if self._opinion is not None:  # a phrase begun is one utterance across its pauses
-            soon = self._opinion.ends_soon(rows) & (own.matched[rows] != State.PREFIX)
+        if self._opinion is not None:
+            soon = self._opinion.ends_soon(rows, own.matched[rows])
         for at in np.flatnonzero(own.listening[rows]):
             row = int(rows[at])
             self._recogniser.feed(row, pcm[at])

@@ -37,8 +37,8 @@ class Opinion(Protocol):
         """``[R]`` the caller speaks, given what levels and voice activity say."""
         ...
 
-    def ends_soon(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """``[R]`` the turn is likely to end in this silence: the recogniser may finish."""
+    def ends_soon(self, rows: NDArray[np.intp], matched: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """``[R]`` the turn is likely to end in this silence, given the words' ``State``: the recogniser may finish."""
         ...
 
     def ends(

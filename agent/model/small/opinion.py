@@ -18,12 +18,11 @@ from agent.model.parts.levels import Floats
 from agent.model.parts.rowstate import RowState, Saved
 from agent.model.small.expectation import SIZE, vector
 from agent.model.small.rules import (
+    BEGUN,
     DOUBTED_MS,
     DOUBTED_TAKES,
     ENDS,
-    LAST_MS,
-    LATE_MS,
-    LATE_SCORE,
+    LATE,
     MATCH_FACTOR,
     SPEECH_VETO,
     SURE_BACKCHANNEL,
@@ -45,6 +44,10 @@ JUST: Final = 0.5
 """The score of the ears at which a turn is just over, and a sound just takes the floor."""
 _TAKES_AFTER_MS = np.array([rule.after_ms for rule in TAKES])
 _TAKES_SCORE = np.array([rule.threshold for rule in TAKES], np.float32)
+_LATE_AFTER_MS = np.array([rule.after_ms for rule in LATE])
+_LATE_SCORE = np.array([rule.score for rule in LATE], np.float32)
+_BEGUN_AFTER_MS = np.array([*(rule.after_ms for rule in BEGUN), np.inf])
+_BEGUN_SCORE = np.array([rule.score for rule in BEGUN], np.float32)
 _FACTOR = np.array([MATCH_FACTOR[state] for state in State], np.float32)
 
 
@@ -138,10 +141,17 @@ class NetOpinion(RowState):
             return p_speech
         return np.where(self._speaks[rows] < SPEECH_VETO, 0.0, p_speech).astype(np.float32)
 
-    def ends_soon(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    def ends_soon(self, rows: NDArray[np.intp], matched: NDArray[np.int64]) -> NDArray[np.bool_]:
         if self.failed:
             return np.zeros(len(rows), np.bool_)
-        found: NDArray[np.bool_] = self._over_ms[rows] >= SOON * self._agree_ms[self._answer[rows]]
+        misheard = self._may_be_misheard(rows) & (self._over[rows] >= BEGUN[0].score)
+        held: NDArray[np.bool_] = self._over_ms[rows] >= SOON * self._agree_ms[self._answer[rows]]
+        found: NDArray[np.bool_] = held & ((matched != State.PREFIX) | misheard)
+        return found
+
+    def _may_be_misheard(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Words that are only the beginning of an answer: a number, a day, a yes are known too well for that."""
+        found: NDArray[np.bool_] = np.isin(self._answer[rows], (Answer.OPEN, Answer.NAME))
         return found
 
     def ends(
@@ -150,9 +160,16 @@ class NetOpinion(RowState):
         if self.failed:
             return ends
         told = JUST * self._over_ms[rows] / (self._agree_ms[self._answer[rows]] * _FACTOR[matched])
-        late_ms = np.where(self._over[rows] >= LATE_SCORE, LATE_MS, LAST_MS)
-        silent = np.where(matched >= State.PREFIX, ends, JUST * np.minimum(silence_ms / late_ms, 2.0))
-        return np.asarray(np.minimum(np.maximum(told, silent), 1.0), np.float32)
+        silent = JUST * np.minimum(silence_ms / self._after_ms(rows, matched), 2.0)
+        by_words = np.where(matched >= State.PREFIX, ends, 0.0)
+        return np.asarray(np.minimum(np.maximum(told, np.maximum(silent, by_words)), 1.0), np.float32)
+
+    def _after_ms(self, rows: NDArray[np.intp], matched: NDArray[np.int64]) -> NDArray[np.float64]:
+        """``[R]`` silence that ends a turn at the score of now; infinite where only the words' own does."""
+        score = self._over[rows][:, None]
+        late = _LATE_AFTER_MS[(score < _LATE_SCORE).sum(axis=1)]
+        begun = np.where(self._may_be_misheard(rows), _BEGUN_AFTER_MS[(score < _BEGUN_SCORE).sum(axis=1)], np.inf)
+        return np.select([matched < State.PREFIX, matched == State.PREFIX], [late, begun], np.inf)
 
     def overlap(
         self, rows: NDArray[np.intp], takes: Floats, leaves: Floats, over_ms: NDArray[np.int64]

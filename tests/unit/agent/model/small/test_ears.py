@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from agent.model.parts.silero import open_session
 from agent.model.small import ears as small
 from agent.model.small.ears import SmallEars, build
 from agent.model.small.opinion import NetOpinion
-from agent.model.small.rules import DOUBTED_MS, ENDS, LAST_MS, TAKES, Answer, Overlap, answer_of
+from agent.model.small.rules import BEGUN, DOUBTED_MS, ENDS, LATE, TAKES, Answer, Overlap, answer_of
 from agent.model.small.weights import RULES, SUMS, located, rules_of
 from agent.pool.messages import EarsChanged, OpenSeat, TurnEnded, TurnReopened, UtteranceEnded
 from agent.scheduler.admission import Admission
@@ -120,8 +121,44 @@ def test_words_without_their_end_make_the_net_wait_longer_and_a_whole_answer_end
 def test_no_turn_hangs_on_a_net_that_is_never_sure() -> None:
     one, _ = opinion()
     hear(one, 400)
-    assert ends(one, State.SILENT, LAST_MS - 100) < 0.5 <= ends(one, State.SILENT, LAST_MS)
-    assert FloorProfile().backstop_ms >= LAST_MS
+    last_ms = LATE[-1].after_ms
+    assert ends(one, State.SILENT, last_ms - 100) < 0.5 <= ends(one, State.SILENT, last_ms)
+    assert FloorProfile().backstop_ms >= last_ms
+
+
+@pytest.mark.parametrize(("after_ms", "score"), LATE[:-1])
+def test_the_longer_nobody_speaks_the_lower_the_score_that_ends_a_turn(after_ms: int, score: float) -> None:
+    one, net = opinion()
+    for over, is_over in ((score + 0.01, True), (score - 0.01, False)):
+        net.says["end"] = math.log(over / (1 - over))
+        hear(one, 40)
+        assert (ends(one, State.SILENT, after_ms) >= 0.5) is is_over
+        assert ends(one, State.PREFIX, after_ms) < 0.5, "the words say that more must come"
+
+
+@pytest.mark.parametrize(("after_ms", "score"), BEGUN)
+def test_a_phrase_begun_is_over_when_the_net_is_sure_that_its_rest_was_misheard(after_ms: int, score: float) -> None:
+    """One phrase in ten, one sentence in four waited 2.3 s for words that the recogniser had missed."""
+    for expect, can_end in ((Expect(kind=ExpectKind.FREE), True), (Expect(kind=ExpectKind.DIGITS, digits=8), False)):
+        one, net = opinion()
+        one.expect(0, expect)
+        for over, is_sure in ((score + 0.01, True), (score - 0.01, False)):
+            net.says["end"] = math.log(over / (1 - over))
+            hear(one, 40)
+            assert (ends(one, State.PREFIX, after_ms) >= 0.5) is (is_sure and can_end)
+
+
+def test_the_recogniser_may_finish_a_phrase_begun_when_the_net_is_sure() -> None:
+    one, net = opinion()
+    for over, words, soon in ((0.7, State.PREFIX, False), (0.9, State.PREFIX, True), (0.7, State.OUTSIDE, True)):
+        net.says["end"] = math.log(over / (1 - over))
+        hear(one, ENDS[Answer.OPEN].agree_ms)
+        assert one.ends_soon(np.arange(1), np.array([int(words)])).tolist() == [soon]
+
+
+def test_late_rules_ask_for_less_as_time_passes() -> None:
+    assert [rule.after_ms for rule in LATE] == sorted(rule.after_ms for rule in LATE)
+    assert [rule.score for rule in LATE] == sorted((rule.score for rule in LATE), reverse=True)
 
 
 def test_a_sound_that_the_net_does_not_hear_as_speech_is_none() -> None:
