@@ -54,7 +54,8 @@ class Rows:
         if message.kind is Kind.START:
             return self._start(message)
         if message.kind is Kind.EXPECT:
-            self._foreseen += [(Expect.from_json(message.json()["expect"]), mode) for mode in Mode]
+            expect = Expect.from_json(message.json()["expect"])
+            self._foreseen += [(expect, mode) for mode in Mode if (expect, mode) not in self._foreseen]
             return []
         utterance = self._open.get(message.row)
         if utterance is None or utterance.number != message.utterance:

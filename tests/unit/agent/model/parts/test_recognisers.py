@@ -184,6 +184,16 @@ def test_what_is_expected_is_made_ready_piece_by_piece_while_nobody_speaks() -> 
     assert engine.foreseen == [(NOTHING_KNOWN, Mode.ANSWER), (NOTHING_KNOWN, Mode.OVERLAP)]
 
 
+def test_what_several_callers_are_asked_is_made_ready_once() -> None:
+    engine = FakeEngine()
+    rows = Rows(engine)
+    for row in range(5):
+        rows.handle(expect_message(row, NOTHING_KNOWN))
+    while rows.prepare():
+        pass
+    assert engine.foreseen == [(NOTHING_KNOWN, Mode.ANSWER), (NOTHING_KNOWN, Mode.OVERLAP)]
+
+
 def test_more_expectations_than_are_kept_forget_the_oldest() -> None:
     engine = FakeEngine()
     rows = Rows(engine)
