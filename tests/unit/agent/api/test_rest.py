@@ -224,7 +224,8 @@ async def test_recording_outside_its_folder_is_not_sent(kit: Kit, tmp_path: Path
 
 async def test_placed_call_is_watched_steered_and_ended(kit: Kit) -> None:
     status, call = await kit.ask("POST", "/v1/calls", json={"to": TARGET, "variables": {"name": "Anna"}})
-    assert (status, call["direction"], call["state"]) == (201, "outbound", "offered")
+    assert (status, call["direction"]) == (201, "outbound")
+    assert call["state"] in ("offered", "ringing")  # the dial may be quicker than the answer
     path = f"/v1/calls/{call['call_id']}"
     assert (await kit.ask("POST", f"{path}/say", json={"text": "hi"}))[0] == 409  # it still rings
     await settle()
