@@ -7,7 +7,7 @@ brain's; here it only matters whether more must come.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 
@@ -102,7 +102,7 @@ def match(words: Sequence[str], expect: Expect) -> Match:
     best = max(found, key=_rank, default=Match(state=State.OUTSIDE))
     if best.state is State.OUTSIDE:
         return Match(state=State.OUTSIDE, hanging=hanging)
-    return best
+    return replace(best, hanging=hanging)
 
 
 def _rank(found: Match) -> tuple[State, bool]:

@@ -55,7 +55,7 @@ REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
 BEHIND_SAMPLES = RATE_HZ * 150 // 1000
 """A recogniser that has not heard the last speech up to that owes words: silence alone must not end the turn."""
-VERSION = b"parts-ears-6\n"
+VERSION = b"parts-ears-7\n"
 
 
 class _EarState(RowState):
@@ -67,8 +67,8 @@ class _EarState(RowState):
         """Media time: samples since the reset."""
         self.open = self._column("turn_open", np.bool_)
         self.needed_ms = self._column("needed_ms", np.int64, NOT_HEARD_MS)
-        self.matched = self._column("matched", np.int64)
-        """How the words stand to what is expected (``completeness.State``)."""
+        self.sense = self._column("sense", np.int64)
+        """What the words say about the end of the turn (``sense.Sense``)."""
         self.speech = self._column("in_speech", np.bool_)
         self.spoke_at = self._column("spoke_at", np.int64)
         """Media time of the last speech."""
@@ -296,7 +296,7 @@ class Ears:
             self._start_utterance(int(rows[at]))
         soon = np.zeros(len(rows), np.bool_)
         if self._opinion is not None:
-            soon = self._opinion.ends_soon(rows, own.matched[rows])
+            soon = self._opinion.ends_soon(rows, own.sense[rows])
         for at in np.flatnonzero(own.listening[rows]):
             row = int(rows[at])
             self._recogniser.feed(row, pcm[at])
@@ -388,7 +388,7 @@ class Ears:
             needed_ms = max(needed_ms, LATE_WAIT_MS)
         self._own.needed_ms[row] = needed_ms
         if self._opinion is not None:
-            self._own.matched[row] = turn.matched
+            self._own.sense[row] = turn.sense
         self._own.awaited[row] = turn.awaits_words
 
     def _score(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
@@ -401,7 +401,7 @@ class Ears:
         # Words that are still to come are waited for, within bounds.
         ends = p_end(activity.silence_ms, np.where(behind, np.maximum(needed_ms, LATE_WAIT_MS), needed_ms))
         if opinion is not None:
-            told = opinion.ends(rows, ends, own.matched[rows], activity.silence_ms)
+            told = opinion.ends(rows, ends, own.sense[rows], activity.silence_ms)
             ends = np.where(behind, ends, told)
         ends = np.where(is_open, ends, 0.0)
         out.p_end[rows] = ends

@@ -37,14 +37,14 @@ class Opinion(Protocol):
         """``[R]`` the caller speaks, given what levels and voice activity say."""
         ...
 
-    def ends_soon(self, rows: NDArray[np.intp], matched: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """``[R]`` the turn is likely to end in this silence, given the words' ``State``: the recogniser may finish."""
+    def ends_soon(self, rows: NDArray[np.intp], sense: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """``[R]`` the turn is likely to end in this silence, given the words' ``Sense``: the recogniser may finish."""
         ...
 
     def ends(
-        self, rows: NDArray[np.intp], ends: Floats, matched: NDArray[np.int64], silence_ms: NDArray[np.int64]
+        self, rows: NDArray[np.intp], ends: Floats, sense: NDArray[np.int64], silence_ms: NDArray[np.int64]
     ) -> Floats:
-        """``[R]`` the turn is over (0.5: just so), given what the words say: ``ends``, and their ``State``."""
+        """``[R]`` the turn is over (0.5: just so), given what the words say: ``ends``, and their ``Sense``."""
         ...
 
     def overlap(

@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.expectation import NOTHING_KNOWN, Expect
-from agent.model.parts.completeness import State
 from agent.model.parts.levels import Floats
 from agent.model.parts.rowstate import RowState, Saved
+from agent.model.parts.sense import Sense
 from agent.model.small.expectation import SIZE, vector
 from agent.model.small.rules import (
-    BEGUN,
+    AGREED,
     DOUBTED_MS,
     DOUBTED_TAKES,
     ENDS,
     LATE,
-    MATCH_FACTOR,
+    NEVER,
+    SENSE_FACTOR,
+    SOON,
     SPEECH_VETO,
     SURE_BACKCHANNEL,
     TAKES,
@@ -38,17 +40,16 @@ from telephony.audio.levels import to_float
 FRAME_MS: Final = 40
 SPEAKING: Final = 0.5
 """A turn is not over while the net hears speech."""
-SOON: Final = 0.5
+HALF: Final = 0.5
 """Part of the time that the score must hold, after which the recogniser may finish."""
 JUST: Final = 0.5
 """The score of the ears at which a turn is just over, and a sound just takes the floor."""
 _TAKES_AFTER_MS = np.array([rule.after_ms for rule in TAKES])
 _TAKES_SCORE = np.array([rule.threshold for rule in TAKES], np.float32)
-_LATE_AFTER_MS = np.array([rule.after_ms for rule in LATE])
-_LATE_SCORE = np.array([rule.score for rule in LATE], np.float32)
-_BEGUN_AFTER_MS = np.array([*(rule.after_ms for rule in BEGUN), np.inf])
-_BEGUN_SCORE = np.array([rule.score for rule in BEGUN], np.float32)
-_FACTOR = np.array([MATCH_FACTOR[state] for state in State], np.float32)
+_LATE = np.array([[*LATE[sense], *[NEVER] * 4][:4] for sense in Sense])
+"""``[sense, rule, 2]`` silence and score."""
+_FACTOR = np.array([SENSE_FACTOR[sense] for sense in Sense], np.float32)
+_SOON = np.array([SOON.get(sense, 0.0) for sense in Sense])
 
 
 class NetOpinion(RowState):
@@ -141,35 +142,34 @@ class NetOpinion(RowState):
             return p_speech
         return np.where(self._speaks[rows] < SPEECH_VETO, 0.0, p_speech).astype(np.float32)
 
-    def ends_soon(self, rows: NDArray[np.intp], matched: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def ends_soon(self, rows: NDArray[np.intp], sense: NDArray[np.int64]) -> NDArray[np.bool_]:
         if self.failed:
             return np.zeros(len(rows), np.bool_)
-        misheard = self._may_be_misheard(rows) & (self._over[rows] >= BEGUN[0].score)
-        held: NDArray[np.bool_] = self._over_ms[rows] >= SOON * self._agree_ms[self._answer[rows]]
-        found: NDArray[np.bool_] = held & ((matched != State.PREFIX) | misheard)
+        held = self._over_ms[rows] >= HALF * self._agree_ms[self._answer[rows]]
+        found: NDArray[np.bool_] = (held & (self._over[rows] >= _SOON[sense])) | self._agrees(rows, sense)
         return found
 
-    def _may_be_misheard(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Words that are only the beginning of an answer: a number, a day, a yes are known too well for that."""
-        found: NDArray[np.bool_] = np.isin(self._answer[rows], (Answer.OPEN, Answer.NAME))
+    def _agrees(self, rows: NDArray[np.intp], sense: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """``[R]`` the words are a whole phrase, and the net hears it to be over."""
+        found: NDArray[np.bool_] = (sense == Sense.PHRASE) & (self._over[rows] >= AGREED.score)
         return found
 
     def ends(
-        self, rows: NDArray[np.intp], ends: Floats, matched: NDArray[np.int64], silence_ms: NDArray[np.int64]
+        self, rows: NDArray[np.intp], ends: Floats, sense: NDArray[np.int64], silence_ms: NDArray[np.int64]
     ) -> Floats:
         if self.failed:
             return ends
-        told = JUST * self._over_ms[rows] / (self._agree_ms[self._answer[rows]] * _FACTOR[matched])
-        silent = JUST * np.minimum(silence_ms / self._after_ms(rows, matched), 2.0)
-        by_words = np.where(matched >= State.PREFIX, ends, 0.0)
+        told = JUST * self._over_ms[rows] / (self._agree_ms[self._answer[rows]] * _FACTOR[sense])
+        silent = JUST * np.minimum(silence_ms / self._after_ms(rows, sense), 2.0)
+        by_words = np.where(sense >= Sense.PHRASE_BEGUN, ends, 0.0)
+        by_words *= np.where(self._agrees(rows, sense), AGREED.times, 1.0)
         return np.asarray(np.minimum(np.maximum(told, np.maximum(silent, by_words)), 1.0), np.float32)
 
-    def _after_ms(self, rows: NDArray[np.intp], matched: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _after_ms(self, rows: NDArray[np.intp], sense: NDArray[np.int64]) -> NDArray[np.float64]:
         """``[R]`` silence that ends a turn at the score of now; infinite where only the words' own does."""
-        score = self._over[rows][:, None]
-        late = _LATE_AFTER_MS[(score < _LATE_SCORE).sum(axis=1)]
-        begun = np.where(self._may_be_misheard(rows), _BEGUN_AFTER_MS[(score < _BEGUN_SCORE).sum(axis=1)], np.inf)
-        return np.select([matched < State.PREFIX, matched == State.PREFIX], [late, begun], np.inf)
+        rules = _LATE[sense]
+        due = (self._over[rows][:, None] < rules[:, :, 1]).sum(axis=1)
+        return np.asarray(rules[np.arange(len(rows)), due, 0])
 
     def overlap(
         self, rows: NDArray[np.intp], takes: Floats, leaves: Floats, over_ms: NDArray[np.int64]

@@ -6,12 +6,13 @@ Figures: `crosstalk eval small` on voices and speakers that training never met (
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 from agent.expectation import Expect, ExpectKind
-from agent.model.parts.completeness import State
+from agent.model.parts.sense import Sense
 
 
 class Answer(IntEnum):
@@ -43,30 +44,58 @@ ENDS: Final[dict[Answer, EndRule]] = {
 }
 NAME_WORDS: Final = 2.0
 """Expected phrases of at most so many words on average are a list of names."""
-MATCH_FACTOR: Final[dict[State, float]] = {
-    State.SILENT: 1.0,
-    State.OUTSIDE: 1.0,
-    State.PREFIX: 6.0,
-    State.COMPLETE: 1.0,
+SENSE_FACTOR: Final[dict[Sense, float]] = {
+    Sense.NOTHING: 1.0,
+    Sense.OTHER: 1.0,
+    Sense.HANGING: 6.0,
+    Sense.PHRASE_BEGUN: 6.0,
+    Sense.VALUE_BEGUN: 6.0,
+    Sense.PHRASE: 1.0,
+    Sense.VALUE: 1.0,
 }
 """How much longer the score must hold for what the words say. A beginning without its end is more often a pause than a
 word not heard: at 3 the net took one pause in seven more of synthetic callers than the words alone."""
 
 
 class LateRule(NamedTuple):
-    """Silence after which a lower score ends a turn, where the words do not say that more must come."""
+    """Silence after which a lower score ends a turn."""
 
-    after_ms: int
+    after_ms: float
     score: float
 
 
-LATE: Final = (LateRule(600, 0.4), LateRule(800, 0.2), LateRule(1000, 0.1), LateRule(2400, 0.0))
-"""The longer nobody speaks, the lower the score that will do; the floor's backstop is behind the last. Net alone, folds
-valid and dev, against 0.15 after 1 s (509 turns): people's turns that wait for more than 0.9 s 39 -> 21 %, cut 3.3 ->
-4.4; all turns 46 -> 20 %, cut 7.9 -> 10.8."""
-BEGUN: Final = (LateRule(600, 0.8),)
-"""The same where the words are only the beginning of a phrase, of open answers: the words have misheard the rest. What
-such a pause scores and what such an end scores hardly overlap (docs/explanation/training.md)."""
+NEVER: Final = LateRule(math.inf, 0.0)
+LATE: Final[dict[Sense, tuple[LateRule, ...]]] = {
+    Sense.NOTHING: (LateRule(600, 0.4), LateRule(800, 0.2), LateRule(1000, 0.1), LateRule(2400, 0.0)),
+    Sense.OTHER: (LateRule(600, 0.5), LateRule(1000, 0.4), LateRule(1500, 0.2), LateRule(2400, 0.0)),
+    Sense.HANGING: (LateRule(1500, 0.5), LateRule(2300, 0.0)),
+    Sense.PHRASE_BEGUN: (LateRule(600, 0.8), NEVER),
+    Sense.VALUE_BEGUN: (NEVER,),
+    Sense.PHRASE: (NEVER,),
+    Sense.VALUE: (NEVER,),
+}
+"""The longer nobody speaks, the lower the score that will do, by what the words say; the floor's backstop is behind the
+last. Without words: net alone, folds valid and dev, against 0.15 after 1 s (509 turns): people's turns that wait for
+more than 0.9 s 39 -> 21 %, cut 3.3 -> 4.4; all turns 46 -> 20 %, cut 7.9 -> 10.8. With words the turn's own sound is
+clearer: what a pause scores and what an end scores hardly overlap (docs/explanation/training.md)."""
+SOON: Final[dict[Sense, float]] = {
+    sense: LATE[sense][0].score if sense is Sense.PHRASE_BEGUN else math.inf
+    for sense in (Sense.HANGING, Sense.PHRASE_BEGUN, Sense.VALUE_BEGUN)
+}
+"""Score without which such words let no recogniser finish ahead of the turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedRule:
+    """Words that are a whole phrase end a turn so much sooner where the net gives that score."""
+
+    score: float
+    times: float
+
+
+AGREED: Final = AgreedRule(score=0.4, times=1.6)
+"""The silence of 0.26 s that a phrase waits for is there for words that are whole by chance: what the net hears to be
+over needs less of it."""
 SPEECH_VETO: Final = 0.05
 """Speech by levels and voice activity that the net scores lower is none: babble, a television, our echo."""
 
