@@ -68,7 +68,7 @@ NEVER: Final = LateRule(math.inf, 0.0)
 LATE: Final[dict[Sense, tuple[LateRule, ...]]] = {
     Sense.NOTHING: (LateRule(600, 0.4), LateRule(800, 0.2), LateRule(1000, 0.1), LateRule(2400, 0.0)),
     Sense.OTHER: (LateRule(600, 0.5), LateRule(1000, 0.4), LateRule(1500, 0.2), LateRule(2400, 0.0)),
-    Sense.HANGING: (LateRule(1500, 0.5), LateRule(2300, 0.0)),
+    Sense.HANGING: (LateRule(800, 0.9), LateRule(1100, 0.8), LateRule(1500, 0.5), LateRule(2300, 0.0)),
     Sense.PHRASE_BEGUN: (LateRule(600, 0.8), NEVER),
     Sense.VALUE_BEGUN: (NEVER,),
     Sense.PHRASE: (NEVER,),

@@ -152,8 +152,7 @@ def test_a_word_that_cannot_end_a_sentence_is_waited_for_although_nobody_speaks(
     one, net = opinion()
     net.says["end"] = math.log(0.85 / 0.15)
     hear(one, 400)
-    assert ends(one, Sense.HANGING, 1400) < 0.5 <= ends(one, Sense.OTHER, 1400)
-    assert ends(one, Sense.HANGING, 1500) >= 0.5
+    assert ends(one, Sense.HANGING, 1000) < 0.5 <= ends(one, Sense.OTHER, 1000)
 
 
 def test_words_and_net_together_end_a_phrase_sooner_than_its_words_alone() -> None:
