@@ -16,10 +16,11 @@ from agent.bench.duplex_table import equal_takeover
 from agent.bench.inline_recogniser import InlineRecogniser
 from agent.bench.metrics import AFTER_OVERLAP_S
 from agent.brain.examples import example_path
-from agent.brain.flow.flow import build_flow
+from agent.brain.flow.flow import build_flow, expectation
 from agent.brain.flow.load import load_dialogue
+from agent.brain.flow.state import State
 from agent.errors import AgentError
-from agent.expectation import Expect, ExpectKind
+from agent.expectation import Expect
 from agent.model.baseline import fallback_of
 from agent.model.parts.ears import Ears
 from agent.model.parts.engine import open_engine
@@ -126,7 +127,7 @@ def ears_of(name: str, rows: int, recogniser: Recogniser, weights: str) -> Ears:
 def menu() -> Expect:
     """What the shipped dialogue's menu waits for."""
     flow = build_flow(load_dialogue(example_path("parcel") / "parcel.yaml"))
-    return Expect(kind=ExpectKind.PHRASES, phrases=flow.phrases[MENU])
+    return expectation(flow, State(at=MENU))
 
 
 def pipecat_figures(calls: Sequence[HeardCall]) -> dict[str, Any]:

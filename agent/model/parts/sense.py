@@ -33,14 +33,14 @@ class Sense(IntEnum):
 
 def sense_of(found: Match, expect: Expect, *, misheard: bool) -> Sense:
     """``found``: how the words stand to ``expect``; ``misheard``: the speech was too long or too short for them."""
-    value = expect.kind in VALUES or expect.digits is not None
     if found.state is State.SILENT:
         return Sense.NOTHING
+    value = found.answer in VALUES
     if found.state is State.COMPLETE:
         return Sense.VALUE if value else Sense.PHRASE
-    if value:
-        return Sense.VALUE_BEGUN if found.state is State.PREFIX else Sense.OTHER
-    if misheard:
+    if value and found.state is State.PREFIX:
+        return Sense.VALUE_BEGUN
+    if misheard or expect.kind in VALUES:
         return Sense.OTHER
     if found.hanging:
         return Sense.HANGING

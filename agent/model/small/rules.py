@@ -146,8 +146,8 @@ interruption is lost). Whom the net does not know to be speaking to us is given 
 
 
 def answer_of(expect: Expect) -> Answer:
-    """Which patience an expectation asks for."""
-    if expect.kind is ExpectKind.DIGITS or expect.digits is not None:
+    """Which patience an expectation asks for. A menu that takes a number too is a menu: words tell a number begun."""
+    if expect.kind is ExpectKind.DIGITS:
         return Answer.DIGITS
     if expect.kind is ExpectKind.YES_NO:
         return Answer.YES_NO

@@ -193,6 +193,7 @@ def test_recorded_people_get_pauses_that_are_known(tmp_path: Path) -> None:
 
 def test_rendered_callers_say_every_text_whole_and_paused() -> None:
     voices = Renderer().voices()[:1]
+    assert menu().digits == 8, "what a call waits for, not a part of it"
     found = callers(voices, menu(), seed=1, known=False)
     assert len(found) == 2 * len(STATEMENTS)
     assert [len(one.heard.call.of(EventType.HOLD)) for one in found] == [0, 1] * len(STATEMENTS)

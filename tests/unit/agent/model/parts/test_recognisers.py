@@ -219,6 +219,24 @@ def test_pocketsphinx_needs_no_time_for_a_question_that_was_foreseen() -> None:
     stream.drop()
 
 
+def test_a_second_caller_who_answers_at_the_same_time_does_not_wait_for_the_question_either() -> None:
+    """Words of three callers stood still for 2.5 s while the decoders of two of them read the question's model."""
+    pytest.importorskip("pocketsphinx")
+    engine = PocketSphinxEngine()
+    expect = Expect(kind=ExpectKind.PHRASES, phrases=("where is my parcel", "opening hours"))
+    engine.foresee(expect, Mode.ANSWER)
+    pieces = 0
+    while engine.prepare():
+        pieces += 1
+    assert pieces == 2, "a spare decoder is made, then made ready"
+    with patch.object(_Decoder, "_compile") as compiled:
+        streams = [engine.open(expect, Mode.ANSWER) for _ in range(2)]
+    compiled.assert_not_called()
+    for stream in streams:
+        assert stream is not None
+        stream.drop()
+
+
 def test_a_new_utterance_frees_the_decoder_of_the_old_one() -> None:
     engine = FakeEngine()
     rows = Rows(engine)

@@ -12,6 +12,8 @@ from agent.model.parts.turns import Turn
 MENU = Expect(
     kind=ExpectKind.PHRASES, phrases=("what are your opening hours", "where is ( my | the ) parcel [ please ]")
 )
+BOTH = Expect(kind=ExpectKind.PHRASES, phrases=MENU.phrases, digits=8)
+"""A menu that takes a number as well: what the shipped dialogue asks."""
 EIGHT = Expect(kind=ExpectKind.DIGITS, digits=8)
 YES_NO = Expect(kind=ExpectKind.YES_NO)
 
@@ -28,6 +30,10 @@ YES_NO = Expect(kind=ExpectKind.YES_NO)
         ("what are your opening", MENU, True, Sense.OTHER),
         ("where is my parcel", MENU, False, Sense.PHRASE),
         ("where is my parcel", MENU, True, Sense.PHRASE),
+        ("where is my parcel", BOTH, False, Sense.PHRASE),
+        ("what are your opening", BOTH, False, Sense.PHRASE_BEGUN),
+        ("on my capital one card", BOTH, False, Sense.OTHER),
+        ("one two three", BOTH, True, Sense.VALUE_BEGUN),
         ("one two three", EIGHT, True, Sense.VALUE_BEGUN),
         ("one two three four five six seven eight", EIGHT, False, Sense.VALUE),
         ("the", EIGHT, False, Sense.OTHER),

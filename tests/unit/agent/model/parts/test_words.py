@@ -37,6 +37,10 @@ PARCEL = Expect(
 )
 
 
+MENU = Expect(kind=ExpectKind.PHRASES, phrases=PARCEL.phrases, digits=8)
+"""It takes a parcel's number as well."""
+
+
 def said(text: str, expect: Expect) -> State:
     return match(tuple(text.split()), expect).state
 
@@ -117,6 +121,11 @@ def test_eight_digits_are_complete_at_the_eighth(text: str, state: State) -> Non
         ("the fifth of may", Expect(kind=ExpectKind.DATE), State.COMPLETE),
         ("the day after tomorrow", Expect(kind=ExpectKind.DATE), State.COMPLETE),
         ("anything at all", Expect(kind=ExpectKind.FREE), State.OUTSIDE),
+        ("on my capital one card", MENU, State.OUTSIDE),
+        ("where is one my parcel", MENU, State.OUTSIDE),
+        ("my number is one two", MENU, State.PREFIX),
+        ("one two double", MENU, State.PREFIX),
+        ("one two three four five six seven eight is my parcel", MENU, State.COMPLETE),
     ],
 )
 def test_answers_are_complete_when_nothing_must_follow(text: str, expect: Expect, state: State) -> None:

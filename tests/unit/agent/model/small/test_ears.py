@@ -86,6 +86,12 @@ def ends(one: NetOpinion, words: Sense, silence_ms: int, by_words: float = 0.1) 
     return float(told[0])
 
 
+def test_a_menu_that_takes_a_number_as_well_has_the_patience_of_a_menu() -> None:
+    """The shipped dialogue's menu was waited for as long as a number is: late rules and phrases counted for nothing."""
+    menu = Expect(kind=ExpectKind.PHRASES, phrases=("where is my parcel please", "what are your opening hours"))
+    assert answer_of(menu) is answer_of(replace(menu, digits=8)) is Answer.OPEN
+
+
 @pytest.mark.parametrize("answer", list(Answer))
 def test_a_turn_ends_when_the_score_has_held_for_its_states_time(answer: Answer) -> None:
     expects = {
