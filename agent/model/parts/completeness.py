@@ -37,6 +37,8 @@ class Match:
     """Complete, but more of the same answer could follow."""
     missing: int = 0
     """Digits still to come."""
+    whole: bool = False
+    """A beginning that all words belong to, not the last ones only."""
     hanging: bool = False
     """The last word cannot end a sentence ("the", "my", "and")."""
     negative: bool = False
@@ -142,7 +144,7 @@ def _phrases(words: Sequence[str], kind: ExpectKind, automaton: Automaton) -> Ma
         negative = kind is ExpectKind.YES_NO and search(_no_automaton(), words).complete
         return Match(state=State.COMPLETE, answer=kind, may_go_on=found.unfinished, negative=negative)
     if found.unfinished:
-        return Match(state=State.PREFIX, answer=kind)
+        return Match(state=State.PREFIX, answer=kind, whole=found.begun)
     return Match(state=State.OUTSIDE, answer=kind)
 
 

@@ -23,6 +23,7 @@ from agent.model.parts.overlap import Verdict
 from agent.model.parts.recogniser import NoRecogniser, Recogniser
 from agent.model.parts.recogniser_pool import RecogniserPool, spawner
 from agent.model.parts.rowstate import RowState, pack, unpack
+from agent.model.parts.sense import Sense
 from agent.model.parts.sherpa_files import check_model
 from agent.model.parts.silero import open_session
 from agent.model.parts.turns import Turn
@@ -388,7 +389,7 @@ class Ears:
             needed_ms = max(needed_ms, LATE_WAIT_MS)
         self._own.needed_ms[row] = needed_ms
         if self._opinion is not None:
-            self._own.sense[row] = turn.sense
+            self._own.sense[row] = turn.sense if self._recogniser.gives_words else Sense.NOTHING
         self._own.awaited[row] = turn.awaits_words
 
     def _score(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:

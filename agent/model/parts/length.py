@@ -21,5 +21,9 @@ def usual_ms(words: Sequence[str]) -> int:
 
 def misfits(words: Sequence[str], spoken_ms: int) -> bool:
     """``spoken_ms`` of speech are too long or too short for ``words``: something else was said."""
-    usual = usual_ms(words)
-    return not TOO_SHORT * usual <= spoken_ms <= TOO_LONG * usual
+    return spoken_ms < TOO_SHORT * usual_ms(words) or is_too_long(words, spoken_ms)
+
+
+def is_too_long(words: Sequence[str], spoken_ms: int) -> bool:
+    """``spoken_ms`` of speech are too long for ``words``: some of what was said was not heard."""
+    return spoken_ms > TOO_LONG * usual_ms(words)

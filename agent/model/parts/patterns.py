@@ -154,17 +154,24 @@ class Found:
     """The last words are the beginning of a pattern that could go on."""
     passed: bool
     """A whole pattern was said somewhere, other words may follow it."""
+    begun: bool
+    """All words together are the beginning of a pattern that could go on."""
 
 
 def search(automaton: Automaton, words: Sequence[str]) -> Found:
     """Match ``automaton`` against any stretch of ``words`` that ends at the last one."""
     states: frozenset[int] = frozenset()
+    from_first = START
     passed = False
     for word in words:
         states = automaton.advance(states | START, word)
+        from_first = automaton.advance(from_first, word)
         passed = passed or automaton.accepts(states)
     return Found(
-        complete=automaton.accepts(states), unfinished=bool(states) and automaton.can_go_on(states), passed=passed
+        complete=automaton.accepts(states),
+        unfinished=bool(states) and automaton.can_go_on(states),
+        passed=passed,
+        begun=bool(words) and bool(from_first) and automaton.can_go_on(from_first),
     )
 
 

@@ -19,22 +19,24 @@ class Sense(IntEnum):
     """Which of them wait for more is told by tables (``agent.model.small.rules``)."""
 
     NOTHING = 0
-    """No words."""
+    """Nobody listens for words."""
     OTHER = 1
-    """Words of no answer, or that do not fit the length of the speech."""
+    """Words of no answer, fewer words than were said, or none."""
     HANGING = 2
     """The last word cannot end a sentence."""
     PHRASE_BEGUN = 3
-    VALUE_BEGUN = 4
+    PHRASE_HANGS = 4
+    """Nothing but the beginning of a phrase, and its last word cannot end a sentence."""
+    VALUE_BEGUN = 5
     """Of a number, a day, a yes or no: known too well to be misheard."""
-    PHRASE = 5
-    VALUE = 6
+    PHRASE = 6
+    VALUE = 7
 
 
 def sense_of(found: Match, expect: Expect, *, misheard: bool) -> Sense:
-    """``found``: how the words stand to ``expect``; ``misheard``: the speech was too long or too short for them."""
+    """``found``: how the words stand to ``expect``; ``misheard``: the speech was too long for them."""
     if found.state is State.SILENT:
-        return Sense.NOTHING
+        return Sense.OTHER
     value = found.answer in VALUES
     if found.state is State.COMPLETE:
         return Sense.VALUE if value else Sense.PHRASE
@@ -43,5 +45,5 @@ def sense_of(found: Match, expect: Expect, *, misheard: bool) -> Sense:
     if misheard or expect.kind in VALUES:
         return Sense.OTHER
     if found.hanging:
-        return Sense.HANGING
+        return Sense.PHRASE_HANGS if found.whole else Sense.HANGING
     return Sense.PHRASE_BEGUN if found.state is State.PREFIX else Sense.OTHER

@@ -8,7 +8,7 @@ from typing import Any
 from agent.expectation import NOTHING_KNOWN, Expect
 from agent.model.parts.completeness import match
 from agent.model.parts.endpoint import needed_silence_ms, needed_silence_without_words_ms
-from agent.model.parts.length import misfits
+from agent.model.parts.length import is_too_long, misfits
 from agent.model.parts.overlap import Verdict, judge
 from agent.model.parts.recogniser import Hypothesis, Mode
 from agent.model.parts.sense import Sense, sense_of
@@ -92,16 +92,13 @@ class Turn:
         """Silence that ends this turn as it stands now."""
         if not gives_words:
             return needed_silence_without_words_ms(self.expect, self.spoken_ms)
-        return needed_silence_ms(match(self.words, self.expect), misheard=self._misheard)
+        return needed_silence_ms(match(self.words, self.expect), misheard=misfits(self.words, self.spoken_ms))
 
     @property
     def sense(self) -> Sense:
         """What the words so far say about the end of the turn."""
-        return sense_of(match(self.words, self.expect), self.expect, misheard=self._misheard)
-
-    @property
-    def _misheard(self) -> bool:
-        return misfits(self.words, self.spoken_ms)
+        found = match(self.words, self.expect)
+        return sense_of(found, self.expect, misheard=is_too_long(self.words, self.spoken_ms))
 
     def judge_overlap(self, speech_ms: int) -> None:
         """What the words so far say about an overlap. "Takes" stays: what was said cannot be unsaid."""

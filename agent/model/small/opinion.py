@@ -161,7 +161,7 @@ class NetOpinion(RowState):
             return ends
         told = JUST * self._over_ms[rows] / (self._agree_ms[self._answer[rows]] * _FACTOR[sense])
         silent = JUST * np.minimum(silence_ms / self._after_ms(rows, sense), 2.0)
-        by_words = np.where(sense >= Sense.PHRASE_BEGUN, ends, 0.0)
+        by_words = np.where(sense >= Sense.VALUE_BEGUN, ends, 0.0)
         by_words *= np.where(self._agrees(rows, sense), AGREED.times, 1.0)
         return np.asarray(np.minimum(np.maximum(told, np.maximum(silent, by_words)), 1.0), np.float32)
 

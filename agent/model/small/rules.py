@@ -49,6 +49,7 @@ SENSE_FACTOR: Final[dict[Sense, float]] = {
     Sense.OTHER: 1.0,
     Sense.HANGING: 6.0,
     Sense.PHRASE_BEGUN: 6.0,
+    Sense.PHRASE_HANGS: 12.0,
     Sense.VALUE_BEGUN: 6.0,
     Sense.PHRASE: 1.0,
     Sense.VALUE: 1.0,
@@ -69,7 +70,8 @@ LATE: Final[dict[Sense, tuple[LateRule, ...]]] = {
     Sense.NOTHING: (LateRule(600, 0.4), LateRule(800, 0.2), LateRule(1000, 0.1), LateRule(2400, 0.0)),
     Sense.OTHER: (LateRule(600, 0.5), LateRule(1000, 0.4), LateRule(1500, 0.2), LateRule(2400, 0.0)),
     Sense.HANGING: (LateRule(800, 0.9), LateRule(1100, 0.8), LateRule(1500, 0.5), LateRule(2300, 0.0)),
-    Sense.PHRASE_BEGUN: (LateRule(600, 0.8), NEVER),
+    Sense.PHRASE_BEGUN: (LateRule(600, 0.8), LateRule(2300, 0.0)),
+    Sense.PHRASE_HANGS: (LateRule(2300, 0.0),),
     Sense.VALUE_BEGUN: (NEVER,),
     Sense.PHRASE: (NEVER,),
     Sense.VALUE: (NEVER,),
@@ -80,7 +82,7 @@ more than 0.9 s 39 -> 21 %, cut 3.3 -> 4.4; all turns 46 -> 20 %, cut 7.9 -> 10.
 clearer: what a pause scores and what an end scores hardly overlap (docs/explanation/training.md)."""
 SOON: Final[dict[Sense, float]] = {
     sense: LATE[sense][0].score if sense is Sense.PHRASE_BEGUN else math.inf
-    for sense in (Sense.HANGING, Sense.PHRASE_BEGUN, Sense.VALUE_BEGUN)
+    for sense in (Sense.HANGING, Sense.PHRASE_BEGUN, Sense.PHRASE_HANGS, Sense.VALUE_BEGUN)
 }
 """Score without which such words let no recogniser finish ahead of the turn."""
 
