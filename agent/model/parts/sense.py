@@ -42,7 +42,9 @@ def sense_of(found: Match, expect: Expect, *, misheard: bool) -> Sense:
         return Sense.VALUE if value else Sense.PHRASE
     if value and found.state is State.PREFIX:
         return Sense.VALUE_BEGUN
-    if misheard or expect.kind in VALUES:
+    if expect.kind in VALUES:
+        return Sense.PHRASE_BEGUN if found.state is State.PREFIX else Sense.OTHER
+    if misheard:
         return Sense.OTHER
     if found.hanging:
         return Sense.PHRASE_HANGS if found.whole else Sense.HANGING

@@ -16,6 +16,7 @@ BOTH = Expect(kind=ExpectKind.PHRASES, phrases=MENU.phrases, digits=8)
 """A menu that takes a number as well: what the shipped dialogue asks."""
 EIGHT = Expect(kind=ExpectKind.DIGITS, digits=8)
 YES_NO = Expect(kind=ExpectKind.YES_NO)
+YES_OR_MENU = Expect(kind=ExpectKind.YES_NO, phrases=MENU.phrases)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,8 @@ YES_NO = Expect(kind=ExpectKind.YES_NO)
         ("the", EIGHT, False, Sense.OTHER),
         ("that's", YES_NO, False, Sense.VALUE_BEGUN),
         ("yes", YES_NO, False, Sense.VALUE),
+        ("what", YES_OR_MENU, False, Sense.PHRASE_BEGUN),
+        ("the box", YES_OR_MENU, False, Sense.OTHER),
         ("i would like to", NOTHING_KNOWN, False, Sense.HANGING),
     ],
 )
