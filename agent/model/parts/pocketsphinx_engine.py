@@ -35,11 +35,10 @@ MOST_FORESEEN = 8
 caller to answer at the same time would wait, and everybody else with them."""
 MOST_GRAMMARS = 16
 """Compiled ones kept per decoder: compiling a dialogue's takes 0.1-0.2 s at the start of each utterance."""
-WORD_BEAM: Final = 1e-9
-"""Share of the best score below which a word's end is given up. PocketSphinx's own (7e-29) keeps so many that the last
-look over an utterance took 0.1 to 0.5 s, in noise 1 to 5, for which every caller's words waited; now 0.2 at most. The
-same is understood (75 trials a group: known wishes asked again 8 -> 9 %, others 16 -> 17, days 26 and 26), for 19 ->
-13 % of a core a talking caller, days 85 -> 10."""
+WORD_BEAM: Final = 1e-24
+"""Share of the best score below which a word's end is given up: PocketSphinx's own (7e-29) keeps twice as many as
+days need, and its last look over an utterance in noise takes up to 5 s (here 2.8). At 1e-9 it is 0.2 s, but sounds over
+our voice are understood no more: "no, stop, I want to speak to a person" was no words."""
 LANGUAGE_WEIGHT: Final = 6.5
 LANGUAGE_INSERTION: Final = 0.65
 """Of language models: PocketSphinx's own settings."""
