@@ -131,8 +131,7 @@ def _digits(words: Sequence[str], expect: Expect) -> Match:
         state = State.PREFIX if spoken.hanging else State.COMPLETE
         return Match(state=state, answer=ExpectKind.DIGITS, may_go_on=True)
     missing = spoken.missing(expect.digits)
-    in_a_number = spoken.hanging or bool(read_digits(words[-1:]).groups)
-    if missing and not in_a_number and expect.kind is not ExpectKind.DIGITS:
+    if missing and expect.kind is not ExpectKind.DIGITS and not (spoken.hanging or read_digits(words[-1:]).groups):
         return Match(state=State.OUTSIDE)  # "on my capital one card", to a menu that takes a number as well
     state = State.PREFIX if missing else State.COMPLETE
     return Match(state=state, answer=ExpectKind.DIGITS, missing=missing)

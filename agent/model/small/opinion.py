@@ -46,7 +46,8 @@ JUST: Final = 0.5
 """The score of the ears at which a turn is just over, and a sound just takes the floor."""
 _TAKES_AFTER_MS = np.array([rule.after_ms for rule in TAKES])
 _TAKES_SCORE = np.array([rule.threshold for rule in TAKES], np.float32)
-_LATE = np.array([[*LATE[sense], *[NEVER] * 4][:4] for sense in Sense])
+_MOST_RULES = max(map(len, LATE.values()))
+_LATE = np.array([[*LATE[sense], *[NEVER] * (_MOST_RULES - len(LATE[sense]))] for sense in Sense])
 """``[sense, rule, 2]`` silence and score."""
 _FACTOR = np.array([SENSE_FACTOR[sense] for sense in Sense], np.float32)
 _SOON = np.array([SOON.get(sense, 0.0) for sense in Sense])

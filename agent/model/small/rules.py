@@ -81,8 +81,10 @@ last. Without words: net alone, folds valid and dev, against 0.15 after 1 s (509
 more than 0.9 s 39 -> 21 %, cut 3.3 -> 4.4; all turns 46 -> 20 %, cut 7.9 -> 10.8. With words the turn's own sound is
 clearer: what a pause scores and what an end scores hardly overlap (docs/explanation/training.md)."""
 SOON: Final[dict[Sense, float]] = {
-    sense: LATE[sense][0].score if sense is Sense.PHRASE_BEGUN else math.inf
-    for sense in (Sense.HANGING, Sense.PHRASE_BEGUN, Sense.PHRASE_HANGS, Sense.VALUE_BEGUN)
+    Sense.HANGING: math.inf,
+    Sense.PHRASE_BEGUN: LATE[Sense.PHRASE_BEGUN][0].score,
+    Sense.PHRASE_HANGS: math.inf,
+    Sense.VALUE_BEGUN: math.inf,
 }
 """Score without which such words let no recogniser finish ahead of the turn."""
 
