@@ -38,6 +38,7 @@ from agent.pool.messages import (
 from agent.scheduler.admission import Admission, Degradation
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.lockstep import CONCEAL_FADE
+from agent.scheduler.played import PlayedAudio
 from agent.scheduler.rows import RowTable
 from agent.scheduler.seat import NO_FRAME, Seat
 from agent.scheduler.speaker_rows import SpeakerRows
@@ -45,8 +46,6 @@ from telephony.link import FRAME_SAMPLES, RESTARTED, InBatch, InFlag, OutBatch, 
 
 MAX_CONCEALED: Final = 10
 """Frames in a row (200 ms) for which a row that sends nothing is stepped on concealed audio."""
-RING: Final = 16
-"""Frames handed out that are kept per row, to be heard again as our own audio when they were played."""
 
 Bools = NDArray[np.bool_]
 Samples = NDArray[np.int16]
@@ -108,9 +107,7 @@ class Scheduler:
         )
         self._pending_reset = np.zeros(rows, np.bool_)
         self._pending_expects: dict[int, Expect] = {}
-        self._played = np.zeros(rows, np.uint32)
-        self._ring = np.zeros((rows, RING, FRAME_SAMPLES), np.int16)
-        self._ring_speech = np.zeros((rows, RING), np.bool_)
+        self._ours = PlayedAudio(rows)
         self.speaker: SpeakerRows | None = None
         """A speaker beside the ears, where there is one."""
         if isinstance(model, HasSpeaker):
@@ -119,8 +116,11 @@ class Scheduler:
         self._model_pcm = np.zeros((rows, n), np.int16) if spec.emits_pcm and self.speaker is None else None
         self._out_pcm = np.zeros((rows, FRAME_SAMPLES), np.int16)
         self._out_rows = list(self._out_pcm)
-        self.last_own = np.zeros((rows, FRAME_SAMPLES), np.int16)
+
+    @property
+    def last_own(self) -> Samples:
         """``[rows, 160]`` our own audio as played in each row's last frame (for recordings)."""
+        return self._ours.last
 
     # --- control -------------------------------------------------------------------------------------------
 
@@ -155,8 +155,7 @@ class Scheduler:
         seat.judge_overlaps(self._judges)
         self.table.seat(seat)
         self._pending_reset[row] = True
-        self._played[row] = 0
-        self._ring_speech[row] = False
+        self._ours.forget(row)
         self._in.pcm[row] = 0
         self._in.own[row] = 0
         if self._model_pcm is not None:
@@ -234,7 +233,7 @@ class Scheduler:
         batch = self._seated(batch)
         group, fresh = self._group(batch, link)
         rows, slot = group.rows, batch.tick % self.frames
-        own, speaking = self._own_audio(rows, batch.played)
+        own, speaking = self._ours.since(rows, batch.played)
         held = (batch.flags & InFlag.HELD) != 0
         stepped = fresh and slot == self.frames - 1
         scores: list[tuple[float, float, float, float]] | None = None
@@ -351,17 +350,6 @@ class Scheduler:
         group.next_tick = batch.tick + 1
         return group, True
 
-    def _own_audio(self, rows: NDArray[np.intp], played: NDArray[np.uint32]) -> tuple[Samples, Bools]:
-        """What of ours was played since the last frame: ``[n, 160]``, and whether it was speech."""
-        moved = played > self._played[rows]
-        latest = (played.astype(np.int64) - 1) % RING
-        own = self._ring[rows, latest]
-        own[~moved] = 0
-        speaking = self._ring_speech[rows, latest] & moved
-        self._played[rows] = played
-        self.last_own[rows] = own
-        return own, speaking
-
     # --- step ----------------------------------------------------------------------------------------------
 
     def _run(self, rows: NDArray[np.intp], held: Bools) -> list[tuple[float, float, float, float]]:
@@ -452,9 +440,8 @@ class Scheduler:
                 self._fail(seat, error)
         pcm = self._out_pcm[:n]
         frame_numbers = np.array(frame_nos, np.uint32)
-        self._ring[rows, frame_numbers % RING] = pcm
         speech = np.array(flags, np.uint8)
-        self._ring_speech[rows, frame_numbers % RING] = speech != 0
+        self._ours.keep(rows, frame_numbers, pcm, speech != 0)
         out_batch = OutBatch(
             batch.tick,
             batch.phase,
