@@ -16,6 +16,8 @@ from agent.model.small.features import FLOOR_DB, STEP_DB
 from agent.training.net.floor import CENTRE_DB, SPREAD_DB
 
 OPSET: Final = 17
+UNSIGNED_ZERO: Final = 128
+"""What stands for nothing in unsigned weights."""
 Array = NDArray[np.float32]
 Weights = Mapping[str, Array]
 
@@ -133,3 +135,23 @@ def save(model: Any, out: Path, *, int8: bool) -> None:
     onnx.save(model, str(whole))
     quantize_dynamic(whole, out, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
     whole.unlink()
+    onnx.save(unsigned(onnx.load(str(out))), str(out))
+
+
+def unsigned(model: Any) -> Any:
+    """The same model with weights of 0..255 around 128 in place of -127..127 around 0.
+
+    A processor without VNNI adds two products of signed weights in 16 bits and cuts off what is more (ONNX Runtime,
+    "Quantize ONNX models": saturation of U8S8): our nets' log-probabilities came out up to 7 nats wrong. Unsigned ones
+    are multiplied exactly everywhere, and with VNNI by the same kernel.
+    """
+    from onnx import numpy_helper
+
+    known = {one.name: one for one in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type == "MatMulInteger"]
+    for name in {node.input[at] for node in products for at in (1, 3)}:  # weights and their zero points
+        values = numpy_helper.to_array(known[name])
+        if values.dtype == np.int8:
+            moved = (values.astype(np.int16) + UNSIGNED_ZERO).astype(np.uint8)
+            known[name].CopyFrom(numpy_helper.from_array(moved, name))
+    return model

@@ -11,11 +11,12 @@ import pytest
 from agent.errors import ModelError
 from agent.model.small.runtime import FloorRuntime
 from agent.model.small.weights import NAME, RULES, SUMS, located, rules_of
+from agent.model.small.words_runtime import WEIGHTS as WORDS
 from tests.unit.agent.model.small.held_set import FIGURES, figures, kept
 
 MOST_BYTES = 40_000_000
-SPEAKING, EARLY, SLOWER_MS, BACKSTOP = 0.005, 0.05, 60, 0.05
-"""How much worse another machine's rounding may make it: one turn of twenty, not more."""
+SPEAKING, SLOWER_MS = 0.001, 20
+"""How much worse another processor's rounding of what is not a product of integers may make it."""
 
 
 def test_the_shipped_net_is_there_small_and_of_the_sum_that_lies_beside_it() -> None:
@@ -43,6 +44,17 @@ def test_the_shipped_net_is_no_worse_than_its_card_on_the_kept_calls() -> None:
     assert found["speaking_error"] <= wanted["speaking_error"] + SPEAKING
     turns, then = found["turns"], wanted["turns"]
     assert turns["turns"] == then["turns"]
-    assert turns["early"] <= then["early"] + EARLY
+    assert turns["early"] <= then["early"]
     assert turns["mean_ms"] <= then["mean_ms"] + SLOWER_MS
-    assert turns["backstop"] <= then["backstop"] + BACKSTOP
+    assert turns["backstop"] <= then["backstop"]
+
+
+@pytest.mark.parametrize("path", [located(""), WORDS], ids=lambda path: path.name)
+def test_every_processor_multiplies_the_weights_exactly(path: Path) -> None:
+    """One without VNNI adds products of signed weights in 16 bits: log-probabilities came out up to 7 nats wrong."""
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(str(path)).graph
+    kinds = {one.name: one.data_type for one in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    assert products
+    assert {kinds[node.input[1]] for node in products} == {onnx.TensorProto.UINT8}
