@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agent.expectation import Expect, ExpectKind
 from agent.model.parts.engine import NOTHING, Engine, Guess, Stream
 from agent.model.parts.language import is_open
+from agent.model.parts.numbers import DIGITS
 from agent.model.parts.recogniser import Mode
 
 SHORT: Final = frozenset({ExpectKind.DIGITS, ExpectKind.YES_NO})
@@ -31,6 +32,10 @@ UNSURE: Final = 0.3
 """Confidence of words that are told because they fit by themselves: the brain may ask about them, not take them."""
 SURE_SOON: Final = 0.6
 """Confidence from which the net's words end a turn before PocketSphinx has said its own."""
+SURE_OVER: Final = 0.8
+"""Confidence from which the net's words count while they are said over our voice, with no further hypothesis to confirm
+them. Partial words that take the floor, of 72 short interruptions by six voices: 61, half of them by 0.48 s; of 36
+backchannels, 80 tics and noises: none."""
 WORTH_ASKING: Final = 0.2
 """Confidence from which the net's words are told as unsure where they fit better than PocketSphinx's. Of wishes in
 other words 29 -> 18 % were asked for again (at 10 dB of noise 76 -> 53), the rest asked "is that right?"; of talk that
@@ -74,7 +79,7 @@ class BothEngine:
         phrases = self._phrases.open(expect, mode)
         if net is None or phrases is None:
             return net or phrases
-        return BothStream(net, phrases, is_open=is_open(expect, mode))
+        return BothStream(net, phrases, is_open=is_open(expect, mode), is_over=mode is Mode.OVERLAP)
 
     def foresee(self, expect: Expect, mode: Mode) -> None:
         self._net.foresee(expect, mode)
@@ -90,22 +95,32 @@ def _is_the_nets(expect: Expect, mode: Mode) -> bool:
     return mode is Mode.ANSWER and expect.kind in SHORT
 
 
+def _is_one_digit(words: Sequence[str]) -> bool:
+    """ "Mm" is heard as "one", "uh-huh" as "six"."""
+    return len(words) == 1 and words[0] in DIGITS
+
+
 class BothStream:
     """One utterance before both."""
 
-    def __init__(self, net: CheckingStream, phrases: Stream, *, is_open: bool) -> None:
-        self._net, self._phrases, self._is_open = net, phrases, is_open
+    def __init__(self, net: CheckingStream, phrases: Stream, *, is_open: bool, is_over: bool) -> None:
+        """``is_open``: an answer in the caller's own words; ``is_over``: said over our voice."""
+        self._net, self._phrases = net, phrases
+        self._is_open, self._is_over = is_open, is_over
 
     def feed(self, pcm: NDArray[np.int16]) -> None:
         self._net.feed(pcm)
         self._phrases.feed(pcm)
 
     def partial(self) -> Guess:
-        """Unchecked: the end of a word is still to come. A phrase that the net is sure of comes first."""
-        if self._is_open:
-            ours = self._net.partial()
-            if ours.confidence >= SURE_SOON:
-                return ours
+        """Unchecked: the end of a word is still to come. What the net is sure of comes first."""
+        if not (self._is_open or self._is_over):
+            return self._phrases.partial()
+        ours = self._net.partial()
+        if self._is_open and ours.confidence >= SURE_SOON:
+            return ours
+        if self._is_over and ours.confidence >= SURE_OVER and not _is_one_digit(ours.words):
+            return ours._replace(steady=True)
         return self._phrases.partial()
 
     def finish(self) -> Guess:

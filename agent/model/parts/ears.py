@@ -434,8 +434,9 @@ class Ears:
 
     def _words_hold(self, turn: Turn, row: int, silence_ms: int) -> bool:
         """A word that the next hypothesis takes back must not cut our voice."""
-        held = int(self._own.position[row]) - turn.changed_at
-        return not turn.awaits_words or silence_ms >= SHORTEST_GAP_MS or held >= STEADY_SAMPLES
+        if turn.steady or not turn.awaits_words or silence_ms >= SHORTEST_GAP_MS:
+            return True
+        return int(self._own.position[row]) - turn.changed_at >= STEADY_SAMPLES
 
     def _note_ends(self, rows: NDArray[np.intp], over: NDArray[np.bool_], speaking: NDArray[np.bool_]) -> None:
         """Remember where ends were called and how much of our voice followed."""

@@ -16,6 +16,8 @@ from agent.model.parts.recogniser import Mode
 class Guess(NamedTuple):
     words: tuple[str, ...]
     confidence: float
+    steady: bool = False
+    """Partial words that no further hypothesis need confirm."""
 
 
 NOTHING = Guess((), 0.0)

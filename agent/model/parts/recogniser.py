@@ -35,6 +35,8 @@ class Hypothesis:
     """0..1; 0 with no words: rejected."""
     samples: int
     """Samples of the utterance that were heard for this."""
+    steady: bool = False
+    """Partial words that no further hypothesis need confirm."""
 
 
 class Recogniser(Protocol):

@@ -97,6 +97,7 @@ def _found(row: int, utterance: _Utterance, guess: Guess, *, final: bool) -> Mes
         "final": final,
         "confidence": guess.confidence,
         "samples": utterance.samples,
+        "steady": guess.steady,
     }
     return with_json(Kind.FOUND, row, utterance.number, data)
 

@@ -41,6 +41,8 @@ class Turn:
     """Words and finality as last told."""
     changed_at: int = 0
     """Media position at which the words changed last."""
+    steady: bool = False
+    """No further hypothesis need confirm them."""
     verdict: Verdict = Verdict.UNDECIDED
     spoken_ms: int = 0
     """Speech of the turn so far, pauses not counted."""
@@ -62,6 +64,7 @@ class Turn:
         """A new turn: what was said before belongs to the last one."""
         self.earlier, self.current, self.scores = (), (), []
         self.confidence, self.verdict, self.spoken_ms = 0.0, Verdict.UNDECIDED, 0
+        self.steady = False
         self.overlap, self.open = overlap, True
         self.ended_at, self.spoken_over_ms = None, 0
         self.said = ((), False)
@@ -71,14 +74,14 @@ class Turn:
         if self.current:
             self.earlier += self.current
             self.scores.append(self.confidence)
-        self.current = ()
+        self.current, self.steady = (), False
         self.utterance = None
 
     def take(self, found: Hypothesis) -> bool:
         """Take in a hypothesis of the current utterance; True when the words have changed."""
         before = self.words
         self.current = found.words
-        self.confidence = found.confidence
+        self.confidence, self.steady = found.confidence, found.steady
         self.heard_to = self.utterance_began + found.samples
         if found.final:
             self.close_utterance()

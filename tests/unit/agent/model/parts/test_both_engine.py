@@ -10,7 +10,15 @@ import pytest
 from agent.brain.flow.match import Matcher
 from agent.brain.flow.patterns import parse_pattern
 from agent.expectation import Expect, ExpectKind
-from agent.model.parts.both_engine import LEAST_FIT, SENTENCE_FIT, SHORT, SURE_ALONE, SURE_SOON, BothEngine
+from agent.model.parts.both_engine import (
+    LEAST_FIT,
+    SENTENCE_FIT,
+    SHORT,
+    SURE_ALONE,
+    SURE_OVER,
+    SURE_SOON,
+    BothEngine,
+)
 from agent.model.parts.engine import NOTHING, Guess, open_engine
 from agent.model.parts.recogniser import Mode
 from agent.training.voices.flite_voice import FliteVoice
@@ -168,6 +176,23 @@ def test_a_phrase_that_the_net_is_sure_of_ends_a_turn_whatever_the_other_one_hea
         stream = BothEngine(_Engine(net), _Engine(_Stream(THEIRS))).open(Expect(kind=kind, words=words), Mode.ANSWER)
         assert stream is not None
         assert stream.partial().words == ((told,) if words else ("theirs",))
+
+
+@pytest.mark.parametrize(
+    ("ours", "told"),
+    [
+        (Guess(("stop",), SURE_OVER), Guess(("stop",), SURE_OVER, steady=True)),
+        (Guess(("stop",), SURE_OVER - 0.01), THEIRS),
+        (Guess(("one",), 0.95), THEIRS),
+        (Guess(("one", "two"), 0.95), Guess(("one", "two"), 0.95, steady=True)),
+        (NOTHING, THEIRS),
+    ],
+)
+def test_over_our_voice_words_that_the_net_is_sure_of_count_at_once_but_for_one_digit(ours: Guess, told: Guess) -> None:
+    both = BothEngine(_Engine(_Stream(ours)), _Engine(_Stream(THEIRS)))
+    stream = both.open(Expect(kind=ExpectKind.PHRASES, words=("phrase",)), Mode.OVERLAP)
+    assert stream is not None
+    assert stream.partial() == told
 
 
 @needs_voice

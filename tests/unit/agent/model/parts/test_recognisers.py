@@ -171,7 +171,13 @@ def test_partial_words_are_told_with_how_far_was_heard() -> None:
     assert [one["words"] for one in told] == [[], ["one"], ["one"], ["one", "one"]]
     assert [one["samples"] for one in told] == [800, 1600, 2400, 3200]
     [final] = rows.handle(Message(Kind.STOP, 4, 1))
-    assert final.json() == {"words": ["done"], "final": True, "confidence": 0.9, "samples": 3200}
+    assert final.json() == {
+        "words": ["done"],
+        "final": True,
+        "confidence": 0.9,
+        "samples": 3200,
+        "steady": False,
+    }
     assert rows.handle(Message(Kind.STOP, 4, 1)) == []
 
 
