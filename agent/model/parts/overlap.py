@@ -28,6 +28,8 @@ TAKING_PATTERNS = (
     "( i want | i need | i said | i have | i would | i'd like | i don't | can i | can you | could you | let me )",
     "( never mind | not that | that's wrong | that's not | go back | say again | repeat | help | agent | operator )",
 )
+BEGINNINGS = ("( never | excuse | hold | hang | please | just a | that is | i have | what did | can i | no that's )",)
+"""How floor-taking phrases begin, and backchannels do not: enough where the recogniser is sure of the words."""
 WEAK_ALONE = frozenset({
     "what", "where", "when", "who", "why", "how", "which", "repeat", "help", "but", "enough", "listen", "agent",
     "operator",
@@ -37,15 +39,19 @@ BACKCHANNEL_MOST_MS = 1200
 """Longer speech is more than its backchannel words."""
 
 
-def judge(words: Sequence[str], expect: Expect, speech_ms: int) -> Verdict:
-    """Verdict on the ``words`` of an overlap whose speech lasted ``speech_ms`` so far."""
+def judge(words: Sequence[str], expect: Expect, speech_ms: int, *, sure: bool = False) -> Verdict:
+    """Verdict on the ``words`` of an overlap whose speech lasted ``speech_ms`` so far.
+
+    ``sure``: the recogniser is, of words that are still being said.
+    """
     said = [word for word in words if word not in FILLERS]
     if not said:
         short = bool(words) and speech_ms <= BACKCHANNEL_MOST_MS
         return Verdict.BACKCHANNEL if short else Verdict.UNDECIDED
     if only_backchannels(said, OVER_OUR_VOICE):  # "I see" is also how "see you" begins
         return Verdict.BACKCHANNEL if speech_ms <= BACKCHANNEL_MOST_MS else Verdict.UNDECIDED
-    return Verdict.TAKES if takes(said, expect) else Verdict.UNDECIDED
+    begun = sure and search(compile_patterns(BEGINNINGS), said).passed
+    return Verdict.TAKES if begun or takes(said, expect) else Verdict.UNDECIDED
 
 
 def takes(words: Sequence[str], expect: Expect) -> bool:

@@ -106,7 +106,7 @@ class Turn:
     def judge_overlap(self, speech_ms: int) -> None:
         """What the words so far say about an overlap. "Takes" stays: what was said cannot be unsaid."""
         if self.verdict is not Verdict.TAKES:
-            self.verdict = judge(self.words, self.expect, speech_ms)
+            self.verdict = judge(self.words, self.expect, speech_ms, sure=self.steady)
 
     @property
     def mode(self) -> Mode:

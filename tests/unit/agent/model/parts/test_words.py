@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.backchannels import HEARD_PHRASES
 from agent.expectation import NOTHING_KNOWN, Expect, ExpectKind
 from agent.model.parts.completeness import State, match
 from agent.model.parts.endpoint import (
@@ -194,6 +195,19 @@ def test_all_that_is_listened_for_over_our_voice_decides() -> None:
 
 def test_long_speech_is_more_than_a_backchannel() -> None:
     assert judge(["yeah"], NOTHING_KNOWN, 3000) is Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize("words", ["never", "excuse", "that is", "um hold", "okay just a", "can i"])
+def test_the_beginning_of_a_floor_taking_phrase_is_enough_where_its_words_are_sure(words: str) -> None:
+    assert judge(words.split(), NOTHING_KNOWN, 400, sure=True) is Verdict.TAKES
+    assert judge(words.split(), NOTHING_KNOWN, 400) is not Verdict.TAKES
+
+
+@pytest.mark.parametrize("phrase", HEARD_PHRASES)
+def test_no_backchannel_nor_its_beginning_takes_the_floor_however_sure(phrase: str) -> None:
+    words = phrase.split()
+    for count in range(1, len(words) + 1):
+        assert judge(words[:count], NOTHING_KNOWN, 400, sure=True) is not Verdict.TAKES
 
 
 @pytest.mark.parametrize("words", ["i see", "thank you", "of course"])
