@@ -120,15 +120,15 @@ class BothStream:
         ours = self._net.partial()
         if self._is_open and ours.confidence >= SURE_SOON:
             return ours
-        if self._is_over and ours.confidence >= SURE_OVER and not _is_one_digit(ours.words):
-            return ours._replace(steady=True)
+        if self._are_sure(ours):
+            return ours._replace(sure=True)
         return self._phrases.partial()
 
     def finish(self) -> Guess:
         theirs, ours = self._phrases.finish(), self._net.finish_unsure()
         fit = self._net.fit_of(theirs.words) if theirs.words else -np.inf
         if ours.confidence >= SURE_ALONE and fit < self._least(ours):
-            return ours
+            return ours._replace(sure=self._are_sure(ours))
         if not self._is_open:
             return theirs if fit >= LEAST_FIT else NOTHING
         if fit >= SENTENCE_FIT:
@@ -136,6 +136,10 @@ class BothStream:
         if ours.confidence >= WORTH_ASKING and fit < self._least(ours):
             return Guess(ours.words, UNSURE)
         return self._said_for_sure(theirs)
+
+    def _are_sure(self, ours: Guess) -> bool:
+        """Words over our voice that count whatever another judge says."""
+        return self._is_over and ours.confidence >= SURE_OVER and not _is_one_digit(ours.words)
 
     def _least(self, ours: Guess) -> float:
         """What PocketSphinx understands must fit better than that to count before the net's words."""

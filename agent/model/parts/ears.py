@@ -17,6 +17,7 @@ from agent.errors import ModelError
 from agent.model.names import EXPECTING, ModelName, RecogniserName
 from agent.model.parts.echo import EchoGuard
 from agent.model.parts.endpoint import NOT_HEARD_MS, p_end
+from agent.model.parts.levels import Floats
 from agent.model.parts.nearness import APART_MS, CERTAIN_MS, Nearness
 from agent.model.parts.opinion import Opinion
 from agent.model.parts.overlap import Verdict
@@ -56,7 +57,7 @@ REOPEN_MS = 700
 """Speech this soon after a called end goes on with the same turn (the floor's ``reopen_ms``)."""
 BEHIND_SAMPLES = RATE_HZ * 150 // 1000
 """A recogniser that has not heard the last speech up to that owes words: silence alone must not end the turn."""
-VERSION = b"parts-ears-7\n"
+VERSION = b"parts-ears-8\n"
 
 
 class _EarState(RowState):
@@ -393,21 +394,29 @@ class Ears:
         self._own.awaited[row] = turn.awaits_words
 
     def _score(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity, speaking: NDArray[np.bool_]) -> None:
-        own = self._own
         opinion = self._opinion
         out.p_speech[rows] = activity.p_speech if opinion is None else opinion.speech(rows, activity.p_speech)
-        is_open = own.open[rows]
-        behind = self._behind(rows)
-        needed_ms = own.needed_ms[rows]
-        # Words that are still to come are waited for, within bounds.
-        ends = p_end(activity.silence_ms, np.where(behind, np.maximum(needed_ms, LATE_WAIT_MS), needed_ms))
-        if opinion is not None:
-            told = opinion.ends(rows, ends, own.sense[rows], activity.silence_ms)
-            ends = np.where(behind, ends, told)
-        ends = np.where(is_open, ends, 0.0)
-        out.p_end[rows] = ends
+        ends = out.p_end[rows] = np.where(self._own.open[rows], self._ends(rows, activity), 0.0)
         self._note_ends(rows, ends >= 0.5, speaking)
-        for at in np.flatnonzero(is_open):
+        sure = self._judge_words(out, rows, activity)
+        out.p_backchannel[rows[activity.noise & speaking]] = 1.0
+        if opinion is not None:
+            judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows], self._near.over_ms[rows])
+            out.p_take[rows], out.p_backchannel[rows] = np.where(sure, [[1.0], [0.0]], judged)
+
+    def _ends(self, rows: NDArray[np.intp], activity: Activity) -> Floats:
+        """``[R]`` score of the turn's end. Words that are still to come are waited for, within bounds."""
+        behind, needed_ms = self._behind(rows), self._own.needed_ms[rows]
+        ends = p_end(activity.silence_ms, np.where(behind, np.maximum(needed_ms, LATE_WAIT_MS), needed_ms))
+        if self._opinion is None:
+            return ends
+        told = self._opinion.ends(rows, ends, self._own.sense[rows], activity.silence_ms)
+        return np.where(behind, ends, told)
+
+    def _judge_words(self, out: StepOutput, rows: NDArray[np.intp], activity: Activity) -> NDArray[np.bool_]:
+        """What is said over our voice, by its words; ``[R]`` whether they need no other judge."""
+        sure = np.zeros(len(rows), np.bool_)
+        for at in np.flatnonzero(self._own.open[rows]):
             row = int(rows[at])
             turn = self._turns[row]
             if turn.overlap and not self._is_over(turn, row) and activity.silence_ms[at] < LATE_MS:
@@ -415,11 +424,8 @@ class Ears:
                     turn.judge_overlap(int(activity.speech_ms[at]))
                 out.p_take[row] = turn.verdict is Verdict.TAKES
                 out.p_backchannel[row] = turn.verdict is Verdict.BACKCHANNEL
-        noise = activity.noise & speaking
-        out.p_backchannel[rows[noise]] = 1.0
-        if opinion is not None:
-            judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows], self._near.over_ms[rows])
-            out.p_take[rows], out.p_backchannel[rows] = judged
+                sure[at] = turn.takes_surely
+        return sure
 
     def _leave_the_soft(self, out: StepOutput, rows: NDArray[np.intp]) -> None:
         """What is too soft to be meant for us does not stop us, whatever it says."""
@@ -434,7 +440,7 @@ class Ears:
 
     def _words_hold(self, turn: Turn, row: int, silence_ms: int) -> bool:
         """A word that the next hypothesis takes back must not cut our voice."""
-        if turn.steady or not turn.awaits_words or silence_ms >= SHORTEST_GAP_MS:
+        if turn.sure or not turn.awaits_words or silence_ms >= SHORTEST_GAP_MS:
             return True
         return int(self._own.position[row]) - turn.changed_at >= STEADY_SAMPLES
 

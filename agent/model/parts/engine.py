@@ -16,8 +16,8 @@ from agent.model.parts.recogniser import Mode
 class Guess(NamedTuple):
     words: tuple[str, ...]
     confidence: float
-    steady: bool = False
-    """Partial words that no further hypothesis need confirm."""
+    sure: bool = False
+    """Said over our voice, they need nothing to confirm them: no further hypothesis, no other judge."""
 
 
 NOTHING = Guess((), 0.0)

@@ -35,8 +35,8 @@ class Hypothesis:
     """0..1; 0 with no words: rejected."""
     samples: int
     """Samples of the utterance that were heard for this."""
-    steady: bool = False
-    """Partial words that no further hypothesis need confirm."""
+    sure: bool = False
+    """Said over our voice, they need nothing to confirm them: no further hypothesis, no other judge."""
 
 
 class Recogniser(Protocol):

@@ -97,7 +97,7 @@ def _found(row: int, utterance: _Utterance, guess: Guess, *, final: bool) -> Mes
         "final": final,
         "confidence": guess.confidence,
         "samples": utterance.samples,
-        "steady": guess.steady,
+        "sure": guess.sure,
     }
     return with_json(Kind.FOUND, row, utterance.number, data)
 

@@ -22,7 +22,7 @@ class Kind(IntEnum):
     STOP = 3
     CANCEL = 4
     FOUND = 5
-    """Payload: JSON with ``words``, ``final``, ``confidence``, ``samples`` and, of partial words, ``steady``."""
+    """Payload: JSON with ``words``, ``final``, ``confidence``, ``samples`` and ``sure``."""
     RELEASE = 6
     """The row's call is over. To processes that keep something for each call."""
     EXPECT = 7
@@ -70,5 +70,5 @@ def hypothesis_of(message: Message) -> Hypothesis:
         final=bool(data["final"]),
         confidence=float(data["confidence"]),
         samples=int(data["samples"]),
-        steady=bool(data.get("steady", False)),
+        sure=bool(data.get("sure", False)),
     )

@@ -41,9 +41,11 @@ class Turn:
     """Words and finality as last told."""
     changed_at: int = 0
     """Media position at which the words changed last."""
-    steady: bool = False
-    """No further hypothesis need confirm them."""
+    sure: bool = False
+    """They need nothing to confirm them."""
     verdict: Verdict = Verdict.UNDECIDED
+    takes_surely: bool = False
+    """By words that need nothing to confirm them."""
     spoken_ms: int = 0
     """Speech of the turn so far, pauses not counted."""
     heard_to: int = 0
@@ -64,7 +66,7 @@ class Turn:
         """A new turn: what was said before belongs to the last one."""
         self.earlier, self.current, self.scores = (), (), []
         self.confidence, self.verdict, self.spoken_ms = 0.0, Verdict.UNDECIDED, 0
-        self.steady = False
+        self.sure = self.takes_surely = False
         self.overlap, self.open = overlap, True
         self.ended_at, self.spoken_over_ms = None, 0
         self.said = ((), False)
@@ -74,17 +76,18 @@ class Turn:
         if self.current:
             self.earlier += self.current
             self.scores.append(self.confidence)
-        self.current, self.steady = (), False
+        self.current, self.sure = (), False
         self.utterance = None
 
     def take(self, found: Hypothesis) -> bool:
         """Take in a hypothesis of the current utterance; True when the words have changed."""
         before = self.words
         self.current = found.words
-        self.confidence, self.steady = found.confidence, found.steady
+        self.confidence = found.confidence
         self.heard_to = self.utterance_began + found.samples
         if found.final:
             self.close_utterance()
+        self.sure = found.sure
         return self.words != before
 
     def mean_confidence(self) -> float:
@@ -106,7 +109,8 @@ class Turn:
     def judge_overlap(self, speech_ms: int) -> None:
         """What the words so far say about an overlap. "Takes" stays: what was said cannot be unsaid."""
         if self.verdict is not Verdict.TAKES:
-            self.verdict = judge(self.words, self.expect, speech_ms, sure=self.steady)
+            self.verdict = judge(self.words, self.expect, speech_ms, sure=self.sure)
+        self.takes_surely |= self.sure and self.verdict is Verdict.TAKES
 
     @property
     def mode(self) -> Mode:
@@ -123,6 +127,7 @@ class Turn:
             "ended_at": self.ended_at,
             "spoken_over_ms": self.spoken_over_ms,
             "verdict": self.verdict.value,
+            "takes_surely": self.takes_surely,
             "spoken_ms": self.spoken_ms,
             "heard_to": self.heard_to,
         }
@@ -139,6 +144,7 @@ class Turn:
             ended_at=data["ended_at"],
             spoken_over_ms=int(data["spoken_over_ms"]),
             verdict=Verdict(data["verdict"]),
+            takes_surely=bool(data["takes_surely"]),
             spoken_ms=int(data["spoken_ms"]),
             heard_to=int(data["heard_to"]),
         )

@@ -181,10 +181,10 @@ def test_a_phrase_that_the_net_is_sure_of_ends_a_turn_whatever_the_other_one_hea
 @pytest.mark.parametrize(
     ("ours", "told"),
     [
-        (Guess(("stop",), SURE_OVER), Guess(("stop",), SURE_OVER, steady=True)),
+        (Guess(("stop",), SURE_OVER), Guess(("stop",), SURE_OVER, sure=True)),
         (Guess(("stop",), SURE_OVER - 0.01), THEIRS),
         (Guess(("one",), 0.95), THEIRS),
-        (Guess(("one", "two"), 0.95), Guess(("one", "two"), 0.95, steady=True)),
+        (Guess(("one", "two"), 0.95), Guess(("one", "two"), 0.95, sure=True)),
         (NOTHING, THEIRS),
     ],
 )

@@ -37,7 +37,7 @@ class Scripted:
         self.samples = 0
         """Of the utterance."""
         self.words: tuple[str, ...] = ()
-        self.steady = False
+        self.sure = False
         self.is_stuck = False
         """It hears nothing more."""
 
@@ -79,14 +79,14 @@ class Scripted:
             final=final,
             confidence=0.9,
             samples=self.samples,
-            steady=self.steady and not final,
+            sure=self.sure and not final,
         )
 
     def close(self) -> None:
         return
 
-    def say(self, text: str, *, row: int = 0, final: bool = False, steady: bool = False) -> None:
-        self.words, self.steady = tuple(text.split()), steady
+    def say(self, text: str, *, row: int = 0, final: bool = False, sure: bool = False) -> None:
+        self.words, self.sure = tuple(text.split()), sure
         self.next.append(self._hypothesis(row, final=final))
 
 
@@ -197,13 +197,13 @@ def test_words_of_an_overlap_are_asked_for_soon_and_count_for_a_while_after_it()
     assert float(after[-1].p_take[0]) == 0
 
 
-@pytest.mark.parametrize(("steady", "after_ms"), [(True, 0), (False, 160)])
-def test_words_that_need_no_confirming_take_the_floor_at_once(steady: bool, after_ms: int) -> None:
+@pytest.mark.parametrize(("sure", "after_ms"), [(True, 0), (False, 160)])
+def test_words_that_need_no_confirming_take_the_floor_at_once(sure: bool, after_ms: int) -> None:
     recogniser = Scripted()
     ears = Ears(1, recogniser, SESSION)
     line = pcm_of("ears_parcel_awb.wav")
     play(ears, line[:6400], speaking=True)
-    recogniser.say("stop it", steady=steady)
+    recogniser.say("stop it", sure=sure)
     played = play(ears, line[6400:12_800], speaking=True)
     assert next(at * 20 for at, out in enumerate(played) if out.p_take[0] == 1) == after_ms
 
@@ -213,7 +213,7 @@ def test_words_that_need_no_confirming_say_nothing_of_the_next_turn() -> None:
     ears = Ears(1, recogniser, SESSION)
     line = pcm_of("ears_parcel_awb.wav")
     play(ears, line[:6400], speaking=True)
-    recogniser.say("okay", steady=True)
+    recogniser.say("okay", sure=True)
     play(ears, line[6400:9600], speaking=True)
     play(ears, np.zeros(24_000, np.int16), speaking=True)  # left alone: we go on
     play(ears, line[:6400], speaking=True)

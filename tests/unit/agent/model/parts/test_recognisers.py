@@ -176,7 +176,7 @@ def test_partial_words_are_told_with_how_far_was_heard() -> None:
         "final": True,
         "confidence": 0.9,
         "samples": 3200,
-        "steady": False,
+        "sure": False,
     }
     assert rows.handle(Message(Kind.STOP, 4, 1)) == []
 

@@ -28,7 +28,7 @@ from agent.pool.messages import EarsChanged, OpenSeat, TurnEnded, TurnReopened, 
 from agent.scheduler.admission import Admission
 from agent.scheduler.floor.profile import FloorProfile
 from agent.scheduler.tick import Scheduler
-from tests.unit.agent.model.parts.test_ears import pcm_of
+from tests.unit.agent.model.parts.test_ears import Scripted, pcm_of, play
 from tests.unit.agent.scheduler.engine import SILENCE, Engine
 
 SESSION = open_session()
@@ -271,6 +271,22 @@ def test_words_of_a_sure_backchannel_take_no_floor_until_the_next_sound() -> Non
     assert takes(20, backchannel=0.95) == takes(200, backchannel=0.3) == takes(400) == 0
     assert takes(20, backchannel=0.5) == 1, "the next sound"
     assert takes(200, takes=0.7) == takes(300, backchannel=0.95) == 1, "it was an interruption first"
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_words_that_are_sure_take_the_floor_whatever_the_net_says(sure: bool) -> None:
+    """ "Stop it" of one voice is a backchannel to the floor net, and was heard rightly: it went on for 12 s."""
+    net: Any = ScriptedNet(1)
+    recogniser = Scripted()
+    ears = SmallEars(1, recogniser, net, SESSION)
+    net.says |= {"speech": SURE, "takes": 0.02, "backchannel": 0.95}
+    line = pcm_of("ears_parcel_awb.wav")
+    play(ears, line[:6400], speaking=True)
+    recogniser.say("stop it", sure=sure)
+    played = play(ears, line[6400:9600], speaking=True)
+    assert {float(out.p_take[0]) for out in played} == ({1.0} if sure else {0.0})
+    recogniser.say("stop it now", final=True)
+    assert {float(out.p_take[0]) for out in play(ears, line[9600:10_240], speaking=True)} == {float(sure)}
 
 
 def test_the_clock_waits_longer_for_ears_that_judge_overlaps_themselves() -> None:
