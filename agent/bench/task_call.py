@@ -55,7 +55,7 @@ class TaskLine:
     def script(self) -> Script:
         return Script(
             name=f"task{self.seed}",
-            steps=(),
+            steps=self.room,
             voice=self.voice,
             speed=self.speed,
             pitch=self.pitch,
@@ -63,11 +63,13 @@ class TaskLine:
             max_s=MOST_S,
         )
 
+    @property
+    def room(self) -> tuple[Background, ...]:
+        """What there is before anything is said."""
+        return (Background(line=0, kind=self.noise, snr_db=self.noise_db),) if self.noise else ()
+
     def opening(self) -> list[Cue]:
-        """What the room does before anything is said."""
-        if not self.noise:
-            return []
-        return [Cue(step=Background(line=0, kind=self.noise, snr_db=self.noise_db), item="room")]
+        return [Cue(step=step, item="room") for step in self.room]
 
 
 class Listener:

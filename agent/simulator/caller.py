@@ -19,7 +19,7 @@ from agent.simulator.network import NetworkProfile
 from agent.simulator.performer import Performer
 from agent.simulator.phone import Phone, PhoneBook
 from agent.simulator.recording import PacketTrack, wire_channel
-from agent.simulator.render import Cue, Renderer, background
+from agent.simulator.render import Cue, Renderer, backgrounds
 from agent.simulator.script import Script
 from agent.simulator.truth import TruthEvent, write_truth
 from telephony.audio.g711 import alaw_decode, ulaw_decode
@@ -95,6 +95,7 @@ async def run_call(
     if cues is None and performer is None:
         # Rendering takes seconds and the engines keep state: off the loop, one at a time.
         cues = await asyncio.to_thread((renderer or Renderer()).cues, script)
+    noises = await asyncio.to_thread(backgrounds, script)
     seed = script.seed if seed is None else seed
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
@@ -102,7 +103,7 @@ async def run_call(
     line = Line(
         performer,
         profile=NetworkProfile(**{**asdict(script.network), "seed": seed}),
-        noises=lambda kind, snr_db: background(kind, snr_db, script),
+        noises=noises,
         host="0.0.0.0" if not _is_local(uri) else "127.0.0.1",
         rng=np.random.default_rng(seed),
     )

@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,7 +101,7 @@ class Line:
         performer: Performer,
         *,
         profile: NetworkProfile = CLEAN,
-        noises: Callable[[str, float], Pcm] | None = None,
+        noises: Mapping[tuple[str, float], Pcm] | None = None,
         host: str = "127.0.0.1",
         rng: np.random.Generator | None = None,
     ) -> None:
@@ -114,7 +114,7 @@ class Line:
         self.kernel_stamps = _ask_for_stamps(self.socket)
         self.profile = profile
         self._out, self._in = Wire(profile, direction=0), Wire(profile, direction=1)
-        self._noises = noises
+        self._noises = noises or {}
         rng = rng or np.random.default_rng()
         self._sequence = int(rng.integers(0, 2**16))
         self._timestamp = int(rng.integers(0, 2**32))
@@ -260,10 +260,8 @@ class Line:
     def _change_room(self, change: Background | Echo) -> None:
         if isinstance(change, Echo):
             self._room.echo_db, self._room.echo_delay_s = change.level_db, change.delay_ms / 1000
-        elif change.kind == "off" or self._noises is None:
-            self._room.noise = None
         else:
-            self._room.noise = self._noises(change.kind, change.snr_db)
+            self._room.noise = self._noises.get((change.kind, change.snr_db))
 
     def _echo(self) -> Pcm:
         """What the loudspeaker played ``delay`` ago, taken out of the ring once."""

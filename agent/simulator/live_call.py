@@ -189,7 +189,7 @@ async def run_live_call(
     if cues is None:
         cues = await asyncio.to_thread((renderer or Renderer()).cues, script)
     seed = script.seed if seed is None else seed
-    line = new_line(script, cues, call=call, control=control, seed=seed)
+    line = await new_line(script, cues, call=call, control=control, seed=seed)
     try:
         made = LiveCall(uri, line, token=token)
         with suppress(TimeoutError):

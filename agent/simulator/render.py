@@ -15,7 +15,7 @@ import numpy as np
 from agent.errors import VoiceFailed
 from agent.simulator.clips import Clip, ClipError, at_level, at_times, clip_of, read_audio, scaled, silence, trimmed
 from agent.simulator.energy import RATE_HZ, Pcm
-from agent.simulator.script import Part, Script, Sound, Step
+from agent.simulator.script import Background, Part, Script, Sound, Step
 from agent.simulator.sounds import noise, tic
 from agent.simulator.truth import EventType
 from agent.voice import flite, pico
@@ -169,6 +169,15 @@ def background(kind: str, snr_db: float, script: Script) -> Pcm:
     """Ten seconds of background noise, to be looped, at ``snr_db`` under this caller's speech."""
     rng = np.random.default_rng(script.seed + 1)
     return at_level(noise(kind, 10.0, rng), script.level_dbfs - snr_db)
+
+
+def backgrounds(script: Script) -> dict[tuple[str, float], Pcm]:
+    """The backgrounds that ``script`` names, made now, by kind and level.
+
+    A babble takes half a second: made when it begins, it would hold up the packets of every line of the media thread.
+    """
+    steps = [step for step in script.steps if isinstance(step, Background) and step.kind != "off"]
+    return {(step.kind, step.snr_db): background(step.kind, step.snr_db, script) for step in steps}
 
 
 def _full_name(voice: str) -> str:

@@ -17,7 +17,7 @@ from agent.simulator.network import CLEAN
 from agent.simulator.performer import Frame, Performer
 from agent.simulator.phone import PhoneBook
 from agent.simulator.recording import wire_channel
-from agent.simulator.render import Cue, background
+from agent.simulator.render import Cue, backgrounds
 from agent.simulator.script import Script
 from telephony.audio.g711 import ulaw_decode
 from telephony.media import LegMedia
@@ -61,11 +61,11 @@ class StreamLine(Line):
         self.on_audio(packet[HEADER_BYTES:])
 
 
-def new_line(script: Script, cues: tuple[Cue, ...], *, call: str, control: bool, seed: int) -> StreamLine:
+async def new_line(script: Script, cues: tuple[Cue, ...], *, call: str, control: bool, seed: int) -> StreamLine:
     """A line that performs ``script``; whoever opens the stream sets where its audio and keys go."""
     return StreamLine(
         Performer(call, cues, control=control, max_s=script.max_s),
-        noises=lambda kind, snr_db: background(kind, snr_db, script),
+        noises=await asyncio.to_thread(backgrounds, script),
         rng=np.random.default_rng(seed),
         on_audio=unheard,
         on_key=unheard,

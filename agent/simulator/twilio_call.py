@@ -242,7 +242,7 @@ async def run_twilio_call(
     if cues is None:
         cues = await asyncio.to_thread((renderer or Renderer()).cues, script)
     seed = script.seed if seed is None else seed
-    line = new_line(script, cues, call=call, control=control, seed=seed)
+    line = await new_line(script, cues, call=call, control=control, seed=seed)
     try:
         made = TwilioCall(uri, account, line, network=network or StreamNetwork(), caller=_number())
         on_call(made)

@@ -251,7 +251,7 @@ async def run_webrtc_call(
     if cues is None:
         cues = await asyncio.to_thread((renderer or Renderer()).cues, script)
     seed = script.seed if seed is None else seed
-    line = new_line(script, cues, call=call, control=control, seed=seed)
+    line = await new_line(script, cues, call=call, control=control, seed=seed)
     try:
         made = WebRtcCall(uri, line, key=key)
         with contextlib.suppress(TimeoutError), reachable(made.url):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from agent.bench.evidence import AgentChannel, CallEvidence
 from agent.bench.metrics import responses
 from agent.bench.transport import punctuality
+from agent.simulator import render
 from agent.simulator.caller import CallResult, run_call, save_call
 from agent.simulator.clips import clip_of
 from agent.simulator.media import MediaThread
@@ -41,6 +44,28 @@ async def place(agent: FakeAgent, text: str) -> CallResult:
     script = parse_script(text)
     with MediaThread() as media:
         return await run_call(uri, script, media=media, cues=rendered(script), call="c")
+
+
+async def test_a_background_is_made_before_the_call_and_not_between_its_packets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A babble takes half a second: made when it began, it stood in the way of all packets, and every call was void."""
+    made_by: list[str] = []
+    background = render.background
+
+    def watched(*asked: Any) -> np.ndarray:
+        made_by.append(threading.current_thread().name)
+        return background(*asked)
+
+    monkeypatch.setattr(render, "background", watched)
+    steps = "steps: [{noise: babble, snr_db: 10}, {say: hello}, {noise: off}, {wait: 200}]"
+    with fake_agent((0.9, 1.9)) as agent:
+        result = await place(agent, steps)
+        await asyncio.wait_for(agent.ended.wait(), 2)
+    assert len(made_by) == 1
+    assert made_by[0] != "callers", "the thread of the packets"
+    loud = np.sqrt(np.mean(np.square(result.caller[:8000].astype(np.float64))))
+    assert loud > 30, "it is heard"
 
 
 async def test_a_call_is_recorded_with_its_true_times(tmp_path: Path) -> None:
