@@ -69,6 +69,7 @@ class TaskLine:
         return (Background(line=0, kind=self.noise, snr_db=self.noise_db),) if self.noise else ()
 
     def opening(self) -> list[Cue]:
+        """The room as the caller's first cues."""
         return [Cue(step=step, item="room") for step in self.room]
 
 

@@ -402,7 +402,8 @@ class Ears:
         out.p_backchannel[rows[activity.noise & speaking]] = 1.0
         if opinion is not None:
             judged = opinion.overlap(rows, out.p_take[rows], out.p_backchannel[rows], self._near.over_ms[rows])
-            out.p_take[rows], out.p_backchannel[rows] = np.where(sure, [[1.0], [0.0]], judged)
+            out.p_take[rows], out.p_backchannel[rows] = judged
+            out.p_take[rows[sure]], out.p_backchannel[rows[sure]] = 1.0, 0.0
 
     def _ends(self, rows: NDArray[np.intp], activity: Activity) -> Floats:
         """``[R]`` score of the turn's end. Words that are still to come are waited for, within bounds."""

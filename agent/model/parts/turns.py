@@ -108,9 +108,12 @@ class Turn:
 
     def judge_overlap(self, speech_ms: int) -> None:
         """What the words so far say about an overlap. "Takes" stays: what was said cannot be unsaid."""
+        if self.takes_surely or (self.verdict is Verdict.TAKES and not self.sure):
+            return
+        found = judge(self.words, self.expect, speech_ms, sure=self.sure)
+        self.takes_surely = self.sure and found is Verdict.TAKES
         if self.verdict is not Verdict.TAKES:
-            self.verdict = judge(self.words, self.expect, speech_ms, sure=self.sure)
-        self.takes_surely |= self.sure and self.verdict is Verdict.TAKES
+            self.verdict = found
 
     @property
     def mode(self) -> Mode:

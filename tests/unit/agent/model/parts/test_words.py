@@ -203,6 +203,20 @@ def test_the_beginning_of_a_floor_taking_phrase_is_enough_where_its_words_are_su
     assert judge(words.split(), NOTHING_KNOWN, 400) is not Verdict.TAKES
 
 
+def test_a_sure_backchannel_does_not_make_sure_what_unsure_words_took() -> None:
+    turn = Turn(overlap=True, current=("no", "no"))
+    turn.judge_overlap(400)
+    assert (turn.verdict, turn.takes_surely) == (Verdict.TAKES, False)
+    turn.current, turn.sure = ("mhm",), True
+    turn.judge_overlap(500)
+    assert (turn.verdict, turn.takes_surely) == (Verdict.TAKES, False)
+    turn.current = ("stop", "it")
+    turn.judge_overlap(600)
+    turn.current, turn.sure = ("mhm",), False
+    turn.judge_overlap(700)
+    assert turn.takes_surely, "what was said cannot be unsaid"
+
+
 @pytest.mark.parametrize("phrase", HEARD_PHRASES)
 def test_no_backchannel_nor_its_beginning_takes_the_floor_however_sure(phrase: str) -> None:
     words = phrase.split()
